@@ -45,6 +45,7 @@ from aggregator.intake.ingest_endpoint import IngestEndpoint, IngestRequest
 from aggregator.settings import load
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.items import changed_key, is_open, table_of
+from aggregator.store.occupancies import without_erased
 from aggregator.store.port import Change
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.levels import Step, propagate, steps
@@ -137,8 +138,12 @@ class Functions:
             if record["kinesis"]["partitionKey"] in devices:
                 for reading in self._received(record["kinesis"], now).content.readings:
                     newest.setdefault(reading.device_id, []).append(reading)
-        found = [(self.store.device(one) or Device(one), sorted(own, key=_at)) for one, own in newest.items()]
-        self.store.put_live([live_state(own, device, now) for device, own in found])
+        lives = []
+        for device_id, own in newest.items():
+            device = self.store.device(device_id) or Device(device_id)
+            kept, _ = without_erased(sorted(own, key=_at), {device_id: device})
+            lives += [live_state(kept, device, now)] if kept else []
+        self.store.put_live(lives)
 
     def fleet(self) -> None:
         """Count the fleet, without the lag of the waterfall, which the alarms watch."""

@@ -20,7 +20,8 @@ from aggregator.core import periods
 from aggregator.core.documents import as_json
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.live import live_json
-from aggregator.intake.ingest import Outcome, chunks, ingest_lines
+from aggregator.intake.ingest import Outcome, ingest_lines
+from aggregator.intake.lines import chunks
 from aggregator.settings import Settings
 from aggregator.store import all_devices
 from aggregator.support.device_state import arrival_state

@@ -134,7 +134,8 @@ def _check_home(device: Device, named: Mapping[str, object]) -> None:
 
 def _check_household(device: Device, household: str | None) -> None:
     """Raise ConfigurationError where a household would get the past of another one."""
-    if (household is not None and device.household not in ("", household)) or (household and device.former):
+    has_past = household and (device.former or device.erased)
+    if has_past or (household is not None and device.household not in ("", household)):
         raise ConfigurationError(
             f"{device.device_id} belongs to {device.household or 'nobody'}; `wattfall device move {device.device_id}"
             " --to ID --from DAY` gives it to another household, which sees its own days only"

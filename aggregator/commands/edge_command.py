@@ -25,7 +25,8 @@ from aggregator.intake.edge.ingest_client import HttpIngestClient
 from aggregator.intake.formats import FORMATS, read_whole
 from aggregator.intake.formats.dsmr import telegrams
 from aggregator.intake.formats.message import DeviceRules, Origin
-from aggregator.intake.ingest import Received, chunks
+from aggregator.intake.ingest import Received
+from aggregator.intake.lines import chunks
 from aggregator.settings import Settings, data_folder, sqlite_url
 from aggregator.store import open_store
 

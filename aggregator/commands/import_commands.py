@@ -159,6 +159,12 @@ def _undo(settings: Settings, store_url: str | None, name: str, reason: str) -> 
             undo(store, record, f"{operator().role} {operator().name}", now, progress)
         drain(store)
     click.echo(f"{record.id} is taken back: {record.rows} rows of {record.file}")
+    if record.old_days:
+        first, *_, last = (*record.old_days, record.old_days[-1])
+        click.echo(
+            f"what it filled in stays on {len(record.old_days)} days from {first} to {last}: their readings had expired"
+            " before, and only their charts were kept"
+        )
 
 
 def _certain(

@@ -10,12 +10,16 @@ from sysconfig import get_path
 import click
 
 from aggregator.commands.console import aligned, with_store
+from aggregator.commands.support_commands import operator
 from aggregator.core.periods import iso_utc
+from aggregator.erasure.erasure_requests import erased_again
 from aggregator.operations.backup import Copied, back_up, restore
 from aggregator.operations.systemd_units import processes, unit
 from aggregator.settings import Settings
-from aggregator.store import all_devices, open_store
+from aggregator.store import all_devices, file_of, open_store
+from aggregator.support.audit import Audit
 from aggregator.waterfall.verify import differences
+from aggregator.waterfall.worker import drain
 
 
 @click.command("backup")
@@ -43,6 +47,9 @@ def restore_command(settings: Settings, source: Path, store_url: str | None) -> 
         click.echo(f"the former store is {former}; delete it when nothing is missed")
     found = 0
     with closing(open_store(url, may_create=False)) as store:
+        for line in erased_again(store, Audit(store, settings.audit_secrets), file_of(url), operator(), now):
+            click.echo(line)
+        drain(store)
         for device in all_devices(store):
             for difference in differences(store, device, now):
                 found += 1

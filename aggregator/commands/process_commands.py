@@ -16,6 +16,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S
 from aggregator.demo.feed import check_is_demo, fill, run_simulator
 from aggregator.demo.simulator import households
+from aggregator.erasure.erasure_requests import Note, due_erasures, note_for
 from aggregator.intake.clocks import refuse_old
 from aggregator.intake.formats import FORMATS
 from aggregator.intake.formats.message import Content
@@ -111,20 +112,29 @@ def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:
             store,
             settings.retention_days,
             stop,
-            census=_census(store, Audit(store, settings.audit_secrets)),
+            census=_census(store, Audit(store, settings.audit_secrets), note_for(store_url or settings.store)),
             take_in=_feed(store, settings, subscriber, broker, metrics).take_in if subscriber else None,
         )
 
 
-def _census(store: Store, audit: Audit) -> Census:
-    """Return the census; it writes the head of the audit to the log at the start, and then daily."""
+def _census(store: Store, audit: Audit, note: Note) -> Census:
+    """Return the census, and behind it the steps of erasures that are due, which go on in the next one.
+
+    It writes the head of the audit to the log at the start, and then daily.
+    """
     logged = set[int]()  # day
+    under_way: list[Iterator[None]] = [iter(())]
 
     def census(now: int) -> Iterator[None]:
         if now // DAY_S not in logged:
             audit.log_head()
             logged.add(now // DAY_S)
-        return fleet.census(store, now, store.backlog())
+        yield from fleet.census(store, now, store.backlog())
+        for _ in under_way[0]:  # not `yield from`, which would end them with this census
+            yield
+        under_way[0] = due_erasures(store, audit, now, note)
+        for _ in under_way[0]:
+            yield
 
     return census
 

@@ -124,6 +124,7 @@ class Device:
     is_total_import: bool = False  # Tasmota's `Total` counts import alone beside `ExportActive`, and is not net
     occupied_from: str = ""  # the household's first local day; empty: from ever
     former: str = ""  # JSON text of the occupancies before, see `occupancies`
+    erased: str = ""  # JSON text of the times whose evidence was erased, see `occupancies.ErasedSpan`
     seen: tuple[str, str] | None = None  # the first and last day that its viewer may see; None: all. Not stored
 
     @property
@@ -139,7 +140,7 @@ class Device:
     @property
     def own(self) -> "Device":
         """Return what the registry stores: a second meter without what `at_home` gives it."""
-        return replace(self, household="", postcode="", occupied_from="") if self.is_second_meter else self
+        return replace(self, household="", postcode="", occupied_from="", erased="") if self.is_second_meter else self
 
 
 ELECTRICITY, GAS, GENERATION = KINDS = ("electricity", "gas", "generation")
@@ -158,13 +159,13 @@ def new_device(device_id: str, timezone: str) -> Device:
 def at_home(device: Device, stored: Callable[[str], Device | None]) -> Device:
     """Return a stored device with the home that it belongs to; `stored` reads a device from the registry.
 
-    A second meter has no household of its own: it has that of the device that sends it, since then, and the postcode.
+    A second meter has the household of the device that sends it, since then, its postcode and its erased times.
     """
     if not device.is_second_meter:
         return device
-    sender = stored(sender_of(device.device_id))
-    home = sender or Device(device.device_id)
-    return replace(device, household=home.household, postcode=home.postcode, occupied_from=home.occupied_from)
+    home = stored(sender_of(device.device_id)) or Device(device.device_id)
+    since, erased = home.occupied_from, home.erased
+    return replace(device, household=home.household, postcode=home.postcode, occupied_from=since, erased=erased)
 
 
 def add(parts: Iterable[Part]) -> Part:

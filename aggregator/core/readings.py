@@ -14,8 +14,7 @@ make is its import), or `cad-1~1` to `cad-1~9`. A message that breaks a rule rai
     {"device_id": "home-1", "start": "2026-11-23T10:00:00Z", "end": "2026-11-23T10:30:00Z", "import_wh": 214}
 
 At least one of `import_wh`, `export_wh` and `volume_l` (litres of gas) is present; `source` is optional text. An
-interval has whole seconds and is up to LONGEST_INTERVAL_S long. It is stored as what it is; `core.energy` decides what
-of it counts.
+interval has whole seconds, up to LONGEST_INTERVAL_S, and is stored as it is; `core.energy` decides what of it counts.
 """
 
 import json
@@ -69,6 +68,7 @@ REASONS = {
     "bad_interval": "an interval is empty, longer than 25 hours, or its source is not text",
     "ambiguous_time": "a local time occurred twice when the clocks went back, and nothing says which one it is",
     "no_such_time": "a local time does not exist, because the clocks went forward",
+    "erased": "the data of this time were erased for the household that lived there",
     "our_fault": "Wattfall failed to process it, through a fault of its own",
     "contradiction": "another row gives another figure for the same time",
 }

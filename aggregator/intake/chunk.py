@@ -25,6 +25,7 @@ from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR, block_start, iso_utc
 from aggregator.core.readings import GAS, MAX_POWER, Interval, Reading, merged
 from aggregator.core.registers import DECIDE_S, POSITIONS, RegisterPoint, can_follow, parse_overrides, runs_on_plainly
+from aggregator.store.occupancies import Item, check_kept, is_kept
 from aggregator.store.port import Store, Written
 
 NEAREST = 3  # neighbours on each side that must agree
@@ -65,7 +66,7 @@ class Neighbours:
         known = self._at(reading.device_id, reading.at) if channels else None
         if not channels or (known and merged(known, reading) == known):  # a repeated reading changes nothing
             return
-        device = self._device(reading.device_id)
+        device = self.device(reading.device_id)
         verdicts = [self._verdict(reading, position, device) for _, position in channels]
         is_aside = _COLLIDES in verdicts or (_CONTRADICTS in verdicts and _FITS not in verdicts)
         if is_aside or (is_sent and any(self._runs_on(reading, channel, device) for channel in channels)):
@@ -198,7 +199,8 @@ class Neighbours:
                     self._stored[block][reading.at] = reading
         return self._stored[key]
 
-    def _device(self, device_id: str) -> Device:
+    def device(self, device_id: str) -> Device:
+        """Return a device, or one by default."""
         if device_id not in self._devices:
             new = Device(device_id)
             new = replace(new, max_power_w=MAX_POWER) if device_id.endswith(GAS) else new
@@ -249,8 +251,23 @@ class Chunk:
             self._newest[device_id] = at
         elif at < newest:
             self._late.add(device_id)
+            self.check_kept(reading)
             self._neighbours.check(reading, is_sent=is_sent)
         self.merge(reading)
+
+    def check_kept(self, one: Item) -> None:
+        """Raise Refused for evidence or a status that tells of an erased time."""
+        check_kept(self._neighbours.device(one.device_id), one)
+
+    def drop_erased(self, device: Device) -> list[Reading]:
+        """Drop the readings of a device that tell of an erased time, and return them."""
+        if not device.erased:
+            return []
+        own = [block for (device_id, _), block in self.blocks.items() if device_id == device.device_id]
+        gone = [one for block in own for one in block.values() if not is_kept(device, one)]
+        for one in gone:
+            del self.blocks[one.device_id, block_start(one.at)][one.at]
+        return gone
 
     def merge(self, reading: Reading) -> None:
         """Add a reading, whatever its neighbours say."""

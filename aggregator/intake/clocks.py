@@ -15,6 +15,7 @@ from aggregator.core.periods import iso_utc
 from aggregator.core.readings import Interval, Reading
 from aggregator.intake.chunk import evidence_json
 from aggregator.intake.formats.message import Content, Unread
+from aggregator.store.occupancies import ERASED, is_kept
 from aggregator.store.port import Store
 
 WINDOW_S = 600  # a vote counts so long
@@ -134,6 +135,8 @@ def refuse_old(store: Store, content: Content, earliest: int) -> None:
     old = [(number, one) for number, (one, at) in enumerate(dated) if at < earliest and not _is_newest(store, one, at)]
     for number, one in old:
         why = Refused("too_old", f"older than the retention, which begins at {iso_utc(earliest)}")
+        if not is_kept(store.device(one.device_id), one):
+            why = ERASED
         content.refused.append(Unread(why, evidence_json(one), number))
     refused = {id(one) for _, one in old}
     content.readings = [one for one in content.readings if id(one) not in refused]

@@ -8,35 +8,39 @@ chunk's readings are coalesced, so each block is written once per chunk. Refusal
 **Messages** (`Received`) come from MQTT and HTTP with readings, statuses and refusals. Larger batches need fewer
 writes, since the readings of a half hour are written at once.
 
-**Lines** of a file or a pipe come in chunks of bounded memory. Errors: StoreAway and StoreUnusable.
+Errors: StoreAway and StoreUnusable.
 """
 
-import io
-import os
-import select
-import stat
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from aggregator.core import status
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
 from aggregator.core.live import live_state, newest_known
-from aggregator.core.readings import MAX_LINE, Interval, Reading, is_interval, parse_interval, parse_line
+from aggregator.core.readings import Interval, Reading, is_interval, parse_interval, parse_line
 from aggregator.core.registers import POSITIONS
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
 from aggregator.intake.chunk import Chunk, Grouped, evidence_json, in_order
 from aggregator.intake.formats.message import Content, DeviceRules, Unread, decoded
 from aggregator.store import new_entry
+from aggregator.store.occupancies import ERASED, without_erased
 from aggregator.store.port import Store, Written
 
 Refuse = Callable[[int, Refused], None]  # line number, reason
 TOGETHER, A_BLOCK = 2000, 20  # rows of a transaction: nobody waits long for the lock; rows that packing costs
+
+
+class Stored(NamedTuple):
+    """Counts of stored evidence, and the device of each item that was refused since its time was erased."""
+
+    written: Written
+    erased: list[str]
 
 
 @dataclass(slots=True)
@@ -79,7 +83,9 @@ def ingest(store: Store, readings: Iterable[Reading], now: int, default_zone: st
             chunk.add(reading)
         except Refused as why:
             batch.add(evidence_json(reading), why, now, reading.device_id)
-    written = _write(store, chunk, now, default_zone)
+    written, erased = _write(store, chunk, now, default_zone)
+    for device_id in erased:
+        batch.add(b"", ERASED, now, device_id)
     refusals.put_refusals(store, batch, now)
     return written
 
@@ -97,17 +103,19 @@ def ingest_lines(
     chunk, others, batch = Chunk(store, now), Content(), refusals.Batch()
     for number, line in enumerate(lines, first_number):
         try:
-            chunk.add(parse_line(line, now))
+            reading = parse_line(line, now)
+            chunk.check_kept(reading)
+            chunk.add(reading)
         except Refused as no_reading:
             if line.strip():
                 try:
-                    _add_other(others, line, no_reading, now)
+                    _add_other(others, line, no_reading, now, chunk)
                 except Refused as refused:
                     outcome.reasons[refused.reason] += 1
                     batch.add(line, refused, now)
                     refuse(number, refused)
-    written = _write(store, chunk, now, default_zone)
-    stated = ingest_intervals(store, others.intervals, now, default_zone)
+    written, _ = _write(store, chunk, now, default_zone)
+    stated, _ = ingest_intervals(store, others.intervals, now, default_zone)
     store_statuses(store, others.statuses, now, default_zone)
     refusals.put_refusals(store, batch, now)
     outcome.statuses += len(others.statuses)
@@ -115,51 +123,63 @@ def ingest_lines(
     outcome.unchanged += written.unchanged + stated.unchanged
 
 
-def _add_other(content: Content, line: bytes, refused: Refused, now: int) -> None:
+def _add_other(content: Content, line: bytes, refused: Refused, now: int, chunk: Chunk) -> None:
     """Parse a line that is not a reading as an interval or a status. Raises Refused."""
     message = decoded(line) if refused.reason in ("bad_time", "no_values") else None
     if is_interval(message):
-        content.intervals.append(parse_interval(message, now))
+        interval = parse_interval(message, now)
+        chunk.check_kept(interval)
+        content.intervals.append(interval)
     elif refused.reason == "no_values" and status.is_status(message):
-        content.statuses.append(status.parse_status(message, now))
+        known = status.parse_status(message, now)
+        chunk.check_kept(known)
+        content.statuses.append(known)
     else:
         raise refused
 
 
-def ingest_intervals(store: Store, intervals: Collection[Interval], now: int, default_zone: str) -> Written:
+def ingest_intervals(store: Store, intervals: Collection[Interval], now: int, default_zone: str) -> Stored:
     """Store intervals; durable on return. A new device registers itself in `default_zone`."""
     if not intervals:
-        return Written(0, 0)
+        return Stored(Written(0, 0), [])
     longest: dict[str, int] = defaultdict(int)
     for one in intervals:
         longest[one.device_id] = max(longest[one.device_id], one.end - one.start)
     with store.transaction():
-        for device_id, seconds in sorted(longest.items()):
-            registered(store, device_id, default_zone, longest_interval_s=seconds)
-        return store.write_intervals(intervals, now)
+        devices = {
+            device_id: registered(store, device_id, default_zone, longest_interval_s=seconds)
+            for device_id, seconds in sorted(longest.items())
+        }
+        kept, erased = without_erased(intervals, devices)
+        return Stored(store.write_intervals(kept, now), erased)
 
 
-def store_statuses(store: Store, statuses: Iterable[Status], now: int, default_zone: str) -> None:
-    """Store statuses. A new device registers itself in `default_zone`."""
+def store_statuses(store: Store, statuses: Iterable[Status], now: int, default_zone: str) -> list[str]:
+    """Store statuses. A new device registers itself in `default_zone`. Return the devices of those of erased times."""
     own = list(statuses)
-    for device_id in sorted({one.device_id for one in own}):
-        registered(store, device_id, default_zone)
-    device_status.put_statuses(store, own, now)
+    devices = {device_id: registered(store, device_id, default_zone) for device_id in sorted({one[0] for one in own})}
+    kept, erased = without_erased(own, devices)
+    device_status.put_statuses(store, kept, now)
+    return erased
 
 
-def _write(store: Store, chunk: Chunk, now: int, default_zone: str) -> Written:
+def _write(store: Store, chunk: Chunk, now: int, default_zone: str) -> Stored:
     """Write a chunk in short transactions; a device's registry entry and live state with its first half hours."""
-    (accepted, unchanged), keys = chunk.counted(store), sorted(chunk.blocks)
+    (accepted, unchanged), keys, erased = chunk.counted(store), sorted(chunk.blocks), list[str]()
     owned = {device_id: [chunk.blocks[key] for key in own] for device_id, own in groupby(keys, key=itemgetter(0))}
     for some in _portions(keys, chunk.blocks):
         new = [in_order(own) for device_id, _ in some if (own := owned.pop(device_id, None))]
         with store.transaction():
-            entries = [(own, _register(store, own, default_zone)) for own in new]
+            devices = [_register(store, own, default_zone) for own in new]
+            gone = {one for device in devices for one in chunk.drop_erased(device)}
+            erased += [one.device_id for one in gone]
+            kept = [[one for one in own if one not in gone] if gone else own for own in new]
+            entries = [one for one in zip(kept, devices, strict=True) if one[0]]
             lives = [live_state(*one, now) for one in entries if not chunk.is_derived(store, one[0])]
-            written = store.write_readings({key: chunk.blocks[key] for key in some}, now)
+            written = store.write_readings({key: block for key in some if (block := chunk.blocks[key])}, now)
             store.put_live(lives)
         accepted, unchanged = accepted + written.accepted, unchanged + written.unchanged
-    return Written(accepted, unchanged)
+    return Stored(Written(accepted, unchanged), erased)
 
 
 def _portions(keys: Sequence[tuple[str, int]], blocks: Grouped) -> Iterator[list[tuple[str, int]]]:
@@ -238,16 +258,28 @@ def store_content(store: Store, messages: Sequence[Received], now: int, default_
                 chunk.add(reading, is_sent=not is_history)
             except Refused as why:
                 aside.append((content, Unread(why, evidence_json(reading), number)))
-    written = _write(store, chunk, now, default_zone)
-    stated = ingest_intervals(store, [interval for one in contents for interval in one.intervals], now, default_zone)
+    written, erased = _write(store, chunk, now, default_zone)
+    intervals = [interval for one in contents for interval in one.intervals]
+    stated, erased_intervals = ingest_intervals(store, intervals, now, default_zone)
     statuses = [status for one in contents for status in one.statuses]
-    store_statuses(store, statuses, now, default_zone)
+    erased_statuses = store_statuses(store, statuses, now, default_zone)
+    aside += _erased(contents, [*erased, *erased_intervals, *erased_statuses])
     outcome.accepted = written.accepted + stated.accepted
     outcome.unchanged = written.unchanged + stated.unchanged
     outcome.statuses = len(statuses)
     for content, unread in aside:
         content.refused.append(unread)
     return outcome
+
+
+def _erased(contents: Sequence[Content], device_ids: Collection[str]) -> Iterator[tuple[Content, Unread]]:
+    """Yield a refusal for each item of an erased time, with a message of its device."""
+    for device_id in device_ids:
+        yield next(one for one in contents if device_id in _devices(one)), Unread(ERASED, b"")
+
+
+def _devices(content: Content) -> set[str]:
+    return {one[0] for some in (content.readings, content.intervals, content.statuses) for one in some}
 
 
 def store_refusals(store: Store, messages: Sequence[Received], now: int) -> Counter[str]:
@@ -263,57 +295,21 @@ def store_refusals(store: Store, messages: Sequence[Received], now: int) -> Coun
 
 def show_live(store: Store, content: Content, now: int, default_zone: str) -> Outcome:
     """Update the live state and the statuses only; the half hour's block repeats the readings. Store intervals."""
-    stated = ingest_intervals(store, content.intervals, now, default_zone)
-    store_statuses(store, content.statuses, now, default_zone)
+    stated, erased = ingest_intervals(store, content.intervals, now, default_zone)
+    erased += store_statuses(store, content.statuses, now, default_zone)
     chunk = Chunk(store, now)
     for reading in content.readings:
         chunk.merge(reading)
     keys = sorted(chunk.blocks)
     with store.transaction():
         owned = [in_order(chunk.blocks[key] for key in own) for _, own in groupby(keys, key=itemgetter(0))]
-        store.put_live([live_state(own, _register(store, own, default_zone), now) for own in owned])
-    return Outcome(len(content.readings) + stated.accepted, stated.unchanged, len(content.statuses))
-
-
-# Lines
-CHUNK = 8 << 20  # bytes; about 55,000 readings
-IDLE_S = 0.2  # a pipe idle for this time yields its lines
-_BOM = b"\xef\xbb\xbf"
-
-
-def chunks(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Yield the lines of a binary stream in chunks, without line ends; a line is cut after MAX_LINE."""
-    rest, is_first = b"", True
-    for data in _pieces(stream):
-        lines = (rest + data.removeprefix(_BOM) if is_first else rest + data).split(b"\n")
-        is_first = False
-        rest = lines.pop()[: MAX_LINE + 1]
-        yield lines
-    if rest:
-        yield [rest]
-
-
-def _pieces(stream: BinaryIO) -> Iterator[bytes]:
-    descriptor = _pipe(stream)
-    while data := stream.read(CHUNK) if descriptor is None else _available(descriptor):
-        yield data
-
-
-def _pipe(stream: BinaryIO) -> int | None:
-    """Return the descriptor of a stream that may block; None for a file."""
-    try:
-        descriptor = stream.fileno()
-    except io.UnsupportedOperation:
-        return None
-    return None if stat.S_ISREG(os.fstat(descriptor).st_mode) else descriptor
-
-
-def _available(descriptor: int) -> bytes:
-    """Return the bytes in a pipe, up to CHUNK; wait for the first byte, and IDLE_S for more."""
-    data = os.read(descriptor, CHUNK)
-    pieces, size = [data], len(data)
-    while data and size < CHUNK and select.select([descriptor], [], [], IDLE_S)[0]:
-        data = os.read(descriptor, CHUNK)
-        pieces.append(data)
-        size += len(data)
-    return b"".join(pieces)
+        lives, accepted = [], len(content.readings)
+        for own in owned:
+            device = _register(store, own, default_zone)
+            kept, gone = without_erased(own, {device.device_id: device})
+            erased += gone
+            accepted -= len(gone)
+            lives += [live_state(kept, device, now)] if kept else []
+        store.put_live(lives)
+    content.refused += [unread for _, unread in _erased([content], erased)]
+    return Outcome(accepted + stated.accepted, stated.unchanged, len(content.statuses))

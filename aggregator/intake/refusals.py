@@ -106,9 +106,13 @@ def put_refusals(store: Store, batch: Batch, now: int) -> None:
     counts: dict[str, Counter[str]] = {}
     samples: dict[str, list[_Sample]] = {}
     for device_id, reasons in batch.counts.items():
-        owner = device_id if device_id != UNKNOWN and store.device(device_id) else UNKNOWN
+        device = store.device(device_id) if device_id != UNKNOWN else None
+        owner = device_id if device else UNKNOWN
         counts.setdefault(owner, Counter()).update(reasons)
-        samples.setdefault(owner, []).extend(batch.samples[device_id])
+        own: Iterable[_Sample] = batch.samples[device_id]
+        if device and device.erased:  # a payload may tell of the time that was erased
+            own = [(at, Refused(why.reason, ""), b"") for at, why, _ in own]
+        samples.setdefault(owner, []).extend(own)
     batch.clear()
     with store.transaction():  # on SQLite one write to the disk
         for shard, owners in _by_shard(counts).items():

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from aggregator.core.documents import Device, new_device
+from aggregator.core.documents import Device, at_home, new_device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
 from aggregator.core.readings import sender_of
@@ -74,7 +74,7 @@ def new_entry(store: Store, device_id: str, default_zone: str) -> Device:
     sender = store.device(sender_of(device_id))
     device = new_device(device_id, sender.timezone if sender else default_zone)
     is_owned = not device.is_second_meter and store.record(MARKS.of(), HOME) is not None
-    return replace(device, household=HOME) if is_owned else device
+    return replace(device, household=HOME) if is_owned else at_home(device, store.device)
 
 
 def all_devices(store: Store) -> Iterator[Device]:

@@ -8,19 +8,16 @@ The DynamoDB store keeps search terms in the same table (`port.INDEX`). They fol
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from secrets import SystemRandom
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
-from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
-from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS
 from aggregator.store.port import Store
 
-Listed = TypeVar("Listed", Device, Live)
 Owner = Literal["device", "person", "nobody"]
 FOR_EVER: Final = 0  # an unlimited lifetime, as in `put_record`
 KEPT_DAYS = RECORD_DAYS  # shown by the support desk; records of a UTC day stay for one day more
@@ -194,6 +191,18 @@ API_USES = Collection(
     "api/uses", "user", "person", FOR_EVER, "when a person's API keys were used last", mentions=("device",)
 )
 
+# Erasure: `aggregator.erasure`
+
+ERASURES = Collection(
+    "erasures",
+    "household, or a number",
+    "person",
+    FOR_EVER,
+    "an erasure that waits or is under way",
+    mentions=("device", "person"),
+    is_ended=True,
+)
+
 # What the store was made for: `feed`, `up`
 
 MARKS = Collection("store", "`demo` or `home`", "nobody", FOR_EVER, "the store was made for the demo, or for one home")
@@ -208,56 +217,8 @@ COLLECTIONS: tuple[Collection, ...] = (
     *(TARIFF_BEFORE, FLEET, FLEET_DAYS, FLEET_DEVICES),
     *(USERS, EMAILS, IDENTITIES, INVITATIONS, INVITED, SESSIONS, ATTEMPTS),
     *(API_KEYS, API_USES),
-    *(MARKS,),
+    *(ERASURES, MARKS),
 )
-
-
-# Look-ups in the table
-
-
-class Place(NamedTuple):
-    """Records about a device or a person: one record, or a whole collection."""
-
-    row: Collection
-    collection: str
-    key: str = ""  # empty: every record of the collection
-
-
-def row_of(name: str) -> Collection | None:
-    """Return the row that describes a collection's name, or None."""
-    return next((row for row in COLLECTIONS if row.matches(name)), None)
-
-
-def about(device_id: str) -> list[Place]:
-    """Return the places of records about one device. `mentioning("device")` returns the rows to search as well."""
-    return _places({"device": [device_id]})
-
-
-def about_person(user_id: str, email: str = "") -> list[Place]:
-    """Return the places of records about one person; `mentioning("person")` returns the rows to search as well.
-
-    `email` is the address of the account.
-    """
-    emails = [email] if email else []
-    return _places({"user": [user_id], "person": [one.lower() for one in (user_id, *emails)], "email": emails})
-
-
-def mentioning(owner: Owner) -> list[Collection]:
-    """Return the rows that name an owner only in bodies or keys."""
-    return [row for row in COLLECTIONS if owner in row.mentions]
-
-
-def _places(ids: Mapping[str, Sequence[str]]) -> list[Place]:
-    """Return the places of `ids`, a mapping from a variable part or a kind of key to its values."""
-    places: list[Place] = []
-    for row in COLLECTIONS:
-        if row.part in ids:
-            places += [Place(row, row.of(one)) for one in ids[row.part]]
-        elif row.part in ("", "shard"):
-            places += [
-                Place(row, row.of(row.shard_of(one)) if row.part else row.of(), one) for one in ids.get(row.key, ())
-            ]
-    return places
 
 
 # Changing a record

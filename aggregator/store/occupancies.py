@@ -5,18 +5,20 @@ A meter runs on when people move: its registers, its charts and what support see
 the days of its own occupancy only (`seen_by`, `own_days`), and each day costs by the tariff of its own occupancy.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import orjson
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY, Window
+from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import overrides_text, parse_overrides
+from aggregator.core.status import Status
 from aggregator.tariffs.rates import Span, common
 
 
@@ -62,8 +64,17 @@ def moved(device: Device, household: str, first: str) -> Device:
             f"{device.device_id} belongs to {present.household or 'nobody'} since {present.first}; name a later day"
         )
     former = [*_parsed(device.former), present._replace(last=periods.shift("day", first, -1))]
-    text = orjson.dumps([tuple(one) for one in former]).decode()
-    return replace(device, household=household, occupied_from=first, former=text, name="", tariff="")
+    moved_in = periods.day_start(first, device.timezone)
+    erased = [one._replace(end=min(one.end, max(one.start, moved_in))) for one in _spans(device.erased)]
+    return replace(
+        device,
+        household=household,
+        occupied_from=first,
+        former=_rows(former),
+        erased=_spans_text(erased) if erased else "",
+        name="",
+        tariff="",
+    )
 
 
 def seen_by(device: Device, household: str) -> Device | None:
@@ -139,6 +150,100 @@ def own_days(device: Device, read: Callable[[str, str], Document | None]) -> Cal
         return replace(document, parts=parts) if parts else None
 
     return own
+
+
+# Erased times
+
+
+class ErasedSpan(NamedTuple):
+    """A time whose data were erased for the household that lived there; no evidence of it is taken any more."""
+
+    start: int  # UTC seconds
+    end: int  # UTC seconds; FOR_EVER until somebody moves in
+    at: int  # UTC seconds when it was erased
+
+    def overlaps(self, start: int, end: int) -> bool:
+        """Whether it has time in a span."""
+        return self.start < end and start < self.end
+
+
+def erased_spans(device: Device) -> tuple[ErasedSpan, ...]:
+    """Return the erased times of a device, in order."""
+    return _spans(device.erased)
+
+
+_WHY = ("erased", "the data of this time were erased")
+ERASED = Refused(*_WHY)  # to be named, not raised
+
+
+Item = TypeVar("Item", Reading, Interval, Status)
+
+
+def is_kept(device: Device | None, one: Reading | Interval | Status) -> bool:
+    """Whether evidence or a status tells of no erased time."""
+    if not device or not device.erased:
+        return True
+    start, end = (one.start, one.end) if isinstance(one, Interval) else (one.at, one.at + 1)
+    return not any(span.overlaps(start, end) for span in erased_spans(device))
+
+
+def check_kept(device: Device | None, one: Reading | Interval | Status) -> None:
+    """Raise Refused for evidence or a status that tells of an erased time."""
+    if not is_kept(device, one):
+        raise Refused(*_WHY)
+
+
+def without_erased(items: Iterable[Item], devices: Mapping[str, Device]) -> tuple[list[Item], list[str]]:
+    """Return the items that tell of no erased time, and the devices of the others."""
+    kept: list[Item] = []
+    gone: list[str] = []
+    for one in items:
+        if is_kept(devices[one.device_id], one):
+            kept.append(one)
+        else:
+            gone.append(one.device_id)
+    return kept, gone
+
+
+def stay_spans(device: Device, household: str) -> list[Window]:
+    """Return the times in which a household lived at the home of a device."""
+    return [seen_instants(replace(device, seen=one.days)) for one in occupancies(device) if one.household == household]
+
+
+def without_household(device: Device, spans: Iterable[Window], now: int) -> Device:
+    """Return a device that has forgotten who lived there in some spans; their evidence counts as erased at `now`."""
+    gone = {Window(*one) for one in spans}
+
+    def is_gone(one: Occupancy) -> bool:
+        return seen_instants(replace(device, seen=one.days)) in gone
+
+    former = [Occupancy("", *one.days) if is_gone(one) else one for one in _parsed(device.former)]
+    known = {Window(one.start, one.end) for one in _spans(device.erased)}
+    erased = sorted([*_spans(device.erased), *(ErasedSpan(*one, now) for one in gone - known)])
+    overrides = parse_overrides(device.exchange_overrides)
+    left = [one for one in overrides if not any(span.start < one.at < span.end for span in gone)]
+    changed = replace(
+        device,
+        former=_rows(former) if former else "",
+        erased=_spans_text(erased),
+        exchange_overrides=overrides_text(tuple(left)),
+    )
+    if is_gone(occupancies(device)[-1]):
+        return replace(changed, household="", name="", postcode="", meter_point="", tariff="")
+    return changed
+
+
+@lru_cache(maxsize=4096)
+def _spans(text: str) -> tuple[ErasedSpan, ...]:
+    return tuple(ErasedSpan(*row) for row in orjson.loads(text)) if text else ()
+
+
+def _spans_text(spans: Iterable[ErasedSpan]) -> str:
+    return orjson.dumps([[*one] for one in spans]).decode()
+
+
+def _rows(former: Iterable[Occupancy]) -> str:
+    return orjson.dumps([tuple(one) for one in former]).decode()
 
 
 @lru_cache(maxsize=4096)

@@ -37,8 +37,8 @@ from aggregator.core.registers import (
 )
 from aggregator.store.collections import AUDIT_SEARCHES, update_record
 from aggregator.store.port import Store
-from aggregator.support.audit import GRANT_HOURS, MOVED, Audit, Entry, Who, grant
-from aggregator.support.audit_people import pseudonym_of
+from aggregator.support.audit import GRANT_HOURS, Audit, Entry, Who, grant
+from aggregator.support.audit_people import MOVED, household_id, pseudonym_of
 from aggregator.support.bundle import bundle, zipped
 from aggregator.waterfall import verify
 from aggregator.waterfall.levels import recompute
@@ -77,7 +77,8 @@ def record_device(audit: Audit, who: Who, before: Device | None, after: Device, 
     """
     former = before or Device(after.device_id)
     names = [one.name for one in fields(after) if getattr(former, one.name) != getattr(after, one.name)]
-    moved = {MOVED: after.household or "-"} if "household" in names else {}
+    home = pseudonym_of(audit.store, Who(household_id(after.household), "", "")) if after.household else "-"
+    moved = {MOVED: home} if "household" in names else {}
     if names or not before:
         audit.append(who, "device", after.device_id, reason, now, {"changed": ", ".join(names) or "new", **moved})
 
@@ -110,6 +111,12 @@ def record_household_export(audit: Audit, who: Who, device_ids: Iterable[str], n
     """Write down, with each of its devices, that everything of a household is about to be exported."""
     for device_id in device_ids:
         audit.append(who, "export", device_id, "everything of the household", now)
+
+
+def record_erasure(audit: Audit, who: Who, device_ids: Iterable[str], reason: str, now: int) -> None:
+    """Write down, with each of its devices, that a household is about to be erased."""
+    for device_id in device_ids:
+        audit.append(who, "erase", device_id, reason, now)
 
 
 def record_tariff(audit: Audit, who: Who, device: Device, reason: str, now: int) -> None:

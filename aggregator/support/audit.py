@@ -1,9 +1,9 @@
 """The audit: which staff looked at which home, their actions, times and reasons. Append-only, as a keyed hash chain.
 
-An entry is written once, under the next free number; nothing replaces or deletes it. Its hash covers its content and
-the hash of the previous entry, and needs WATTFALL_SECRET, so `audit_check` detects a changed or deleted entry. The
-collections of its device and its person hold copies under the same number, and `audit/days` holds the first number of
-each day. Each query thus reads one range of keys. `audit_people` has the people behind the pseudonyms.
+An entry is written once, under the next free number; nothing deletes it, and only an erasure takes its reason. Its hash
+covers its content and the hash of the previous entry, and needs WATTFALL_SECRET, so `audit_check` detects a changed or
+deleted entry. The collections of its device and its person hold copies under the same number, and `audit/days` holds
+the first number of each day. Each query thus reads one range of keys. `audit_people` has the people behind pseudonyms.
 
 A process may die between an entry and its copies. `head` names the last complete entry; the next writer or reader
 completes later entries first.
@@ -19,6 +19,7 @@ completes later entries first.
 
 import logging
 from collections.abc import Mapping, Sequence
+from secrets import token_hex
 from typing import NamedTuple
 
 import orjson
@@ -31,13 +32,21 @@ from aggregator.store.port import Store
 from aggregator.store.stored_records import LAST_KEY
 from aggregator.support import audit_people
 from aggregator.support.audit_entry import ACTIONS as ACTIONS
-from aggregator.support.audit_entry import FIRST, NO_KEY, ChainKeys, check_reason, decode, encode, key_of
+from aggregator.support.audit_entry import (
+    FIRST,
+    NO_KEY,
+    ChainKeys,
+    check_reason,
+    decode,
+    encode,
+    key_of,
+    without_reason,
+)
 from aggregator.support.audit_entry import Action as Action
 from aggregator.support.audit_entry import Entry as Entry
 from aggregator.support.audit_entry import Who as Who
 
 GRANT_HOURS = AUDIT_GRANTS.lifetime_s // HOUR  # a look-up lasts a shift
-MOVED = "to household"  # the detail of an entry that tells where a device went
 TRIES = 50  # attempts of a write against concurrent writers
 PAGE = 1000
 LEDGER, _DAYS, _HEAD = AUDIT.of(), AUDIT_DAYS.of(), AUDIT_HEAD.of()
@@ -93,7 +102,7 @@ class Audit:
         Raises ConfigurationError without a reason, or without the secret of a keyed chain, and StoreAway after TRIES
         concurrent writes.
         """
-        reason, person = check_reason(reason), audit_people.pseudonym_of(self.store, who)
+        reason, person, salt = check_reason(reason), audit_people.pseudonym_of(self.store, who), token_hex(16)
         for _ in range(TRIES):
             last = self.complete_head()
             if last.key_id != NO_KEY and self.keys.present == NO_KEY:
@@ -103,7 +112,11 @@ class Audit:
                 )
             at, texts = max(now, last.at), details or {}
             entry, body = encode(
-                Entry(last.number + 1, at, person, who.role, action, device_id, reason, texts, last.hash, who=who),
+                Entry(
+                    *(last.number + 1, at, person, who.role, action, device_id, reason, texts, last.hash),
+                    who=who,
+                    salt=salt,
+                ),
                 self.keys,
             )
             if self.store.put_record(LEDGER, entry.key, body, was=None):
@@ -121,6 +134,20 @@ class Audit:
             raise ConfigurationError("the audit knows no such person; name them by user id or e-mail address")
         self.append(who, "forget", "", reason, now, dict.fromkeys(known, "forgotten"))
         return len(audit_people.forget(self.store, person))
+
+    def erase_reasons(self, device_id: str, start: int, end: int) -> None:
+        """Delete the reasons of a device's entries from `start` to before `end` (UTC seconds); the chain verifies.
+
+        The copy of the device is the last to change, so that a repeated call finds what is left.
+        """
+        after, place = "", of_device(device_id)
+        while page := self.store.records(place, after, limit=PAGE):
+            for key, body in page:
+                entry, left = parse_entry(key, body), without_reason(body)
+                if entry and start <= entry.at < end and left != body:
+                    for one in (LEDGER, of_person(entry.person), place):
+                        self.store.put_record(one, key, left)
+            after = page[-1].key + "\0"
 
     # Reading
 

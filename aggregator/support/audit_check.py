@@ -39,6 +39,8 @@ class AuditCheck:
         self._looks: dict[tuple[str, str], int] = {}  # person and device -> time of the last look-up
         self._people: dict[str, int] = {}  # pseudonym -> its first entry
         self._forgotten = set[str]()
+        self._erased = set[str]()  # devices of which a household was erased
+        self._without_reason: dict[str, int] = {}  # device -> its last entry that lost its reason
         self._signed = 0  # the last entry with a key
 
     def faults(self) -> Iterator[str]:
@@ -56,6 +58,9 @@ class AuditCheck:
         yield from self._faults_of_copies(noted)
         yield from self._faults_of_people()
         yield from self._faults_of_grants()
+        for device_id, number in self._without_reason.items():
+            if device_id not in self._erased:
+                yield f"the reason of entry {number} was removed, and no entry tells of it"
 
     def _faults_of(self, entry: Entry, body: str, noted: Head) -> Iterator[str]:
         last = self._last
@@ -80,6 +85,10 @@ class AuditCheck:
         self._people.setdefault(entry.person, entry.number)
         if entry.action == "look-up":
             self._looks[entry.person, entry.device_id] = entry.at
+        if entry.action == "erase":
+            self._erased.add(entry.device_id)
+        if entry.seal and not entry.salt:
+            self._without_reason[entry.device_id] = entry.number
         if entry.action == "forget":
             self._forgotten |= entry.details.keys()
 

@@ -1,7 +1,9 @@
 """Audit entries: person, action, device, time and reason, chained to the previous entry by a keyed hash. Pure.
 
 The key of the chain comes from WATTFALL_SECRET (HMAC-SHA-256), so that who can write the store cannot write an entry.
-An entry names its person by a pseudonym; `audit_people` knows the person behind it, until they are forgotten.
+An entry names its person by a pseudonym; `audit_people` knows the person behind it, until they are forgotten. Its hash
+covers a seal of the reason, the hash of a random salt and the reason: without both, an entry that lost its reason by an
+erasure still verifies, and nobody can guess the reason. Entries of an older form hold their reason in the hash itself.
 """
 
 import hmac
@@ -27,6 +29,7 @@ Action = Literal[
     "device",
     "provision",
     "forget",
+    "erase",
     "read",
     "import",
 ]
@@ -35,6 +38,7 @@ FIRST = "0" * 64  # the hash before the first entry
 LONGEST_REASON = 500  # characters
 LEAST_LETTERS = 3  # letters or digits of a reason
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"  # Hangul fillers
+_REASON = 6  # the place of the reason in a body
 KEY = "key"  # the role of an API key, which is named by its whole name
 NO_KEY = ""  # the key id of an entry that was written without WATTFALL_SECRET
 
@@ -99,10 +103,12 @@ class Entry:
     key_id: str = NO_KEY
     hash: str = ""
     who: Who = _NOBODY  # the person behind the pseudonym; not stored
+    seal: str = ""  # of the reason; empty in an entry of the older form
+    salt: str = ""  # of the seal; empty once the reason is erased
 
     def is_intact(self, keys: ChainKeys) -> bool:
         """Whether the hash matches the content; False for an unknown key."""
-        is_known = keys.knows(self.key_id)
+        is_known = keys.knows(self.key_id) and (not self.salt or self.seal == _sealed(self.salt, self.reason))
         return is_known and hmac.compare_digest(self.hash, keys.sign(self.key_id, _content(self)))
 
     @property
@@ -143,19 +149,36 @@ def key_of(number: int) -> str:
 
 def encode(entry: Entry, keys: ChainKeys) -> tuple[Entry, str]:
     """Return an entry with its hash by the present key, and its body."""
-    signed = replace(entry, key_id=keys.present)
-    content = _content(signed)
-    body = orjson.dumps([*orjson.loads(content), keys.sign(keys.present, content)]).decode()
+    seal = _sealed(entry.salt, entry.reason)
+    content = _content(replace(entry, key_id=keys.present, seal=seal))
+    row = orjson.loads(content)
+    row[_REASON] = [seal, entry.salt, entry.reason]
+    body = orjson.dumps([*row, keys.sign(keys.present, content)]).decode()
     return replace(decode(body), who=entry.who), body
 
 
 def decode(body: str) -> Entry:
     """Decode an entry. Raises ValueError or TypeError for an invalid body."""
-    entry = Entry(*orjson.loads(body))
-    return replace(entry, who=Who(entry.person, "", entry.role))
+    row = orjson.loads(body)
+    sealed = row[_REASON] if isinstance(row[_REASON], list) else None
+    seal, salt, row[_REASON] = [*sealed, "", ""][:3] if sealed else ("", "", row[_REASON])
+    entry = Entry(*row)
+    return replace(entry, who=Who(entry.person, "", entry.role), seal=seal, salt=salt)
+
+
+def without_reason(body: str) -> str:
+    """Return the body of an entry without its reason; one of the older form as it is."""
+    row = orjson.loads(body)
+    row[_REASON] = row[_REASON][:1] if isinstance(row[_REASON], list) else row[_REASON]
+    return orjson.dumps(row).decode()
+
+
+def _sealed(salt: str, reason: str) -> str:
+    return sha256((salt + reason).encode()).hexdigest()
 
 
 def _content(entry: Entry) -> bytes:
     """Encode an entry without its hash; equal content gives equal bytes."""
-    fields = [entry.number, entry.at, entry.person, entry.role, entry.action, entry.device_id, entry.reason]
+    reason = [entry.seal] if entry.seal else entry.reason
+    fields = [entry.number, entry.at, entry.person, entry.role, entry.action, entry.device_id, reason]
     return orjson.dumps([*fields, entry.details, entry.previous, entry.key_id], option=orjson.OPT_SORT_KEYS)

@@ -24,6 +24,14 @@ from aggregator.store.port import Store
 from aggregator.support.audit_entry import Entry, Who
 
 _CARDS, _PEOPLE = AUDIT_CARDS.of(), AUDIT_PEOPLE.of()
+MOVED = "to household"  # the detail of an entry that tells where a device went
+_NAMED = {"account", MOVED}  # the details that name somebody by a pseudonym
+_HOUSEHOLD = "household/"  # begins the id of a household among people
+
+
+def household_id(household: str) -> str:
+    """Return the id under which a household is known among the people of the audit."""
+    return _HOUSEHOLD + household
 
 
 class Card(NamedTuple):
@@ -80,9 +88,10 @@ def naming(store: Store) -> Callable[[Entry], Entry]:
         return cards[pseudonym]
 
     def named(entry: Entry) -> Entry:
-        card, account = card_of(entry.person), entry.details.get("account", "")
-        known = card_of(account) if account else None
-        details = {**entry.details, "account": known.email or known.user_id} if known else entry.details
+        card, details = card_of(entry.person), dict(entry.details)
+        for name in _NAMED.intersection(details):
+            known = card_of(details[name])
+            details[name] = known.email or known.user_id.removeprefix(_HOUSEHOLD) if known else details[name]
         who = Who(card.user_id, card.email, entry.role, card.name) if card else entry.who
         return replace(entry, who=who, details=details)
 

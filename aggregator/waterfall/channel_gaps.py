@@ -86,6 +86,8 @@ class ChannelGaps:
 
     def _is_hollow(self, gap: RegisterGap, frozen: Sequence[RetainedGap], beside: Sequence[Share | None]) -> bool:
         """Whether a gap leads over old half hours of which the evidence beside the gap is not what is stored."""
+        if self._halves.crosses_erased(gap.start, gap.end):
+            return True
         if any(one.overlaps(gap.start, gap.end) for one in frozen):
             return not any(_is_within(gap, one) for one in frozen)
         for place in self._halves.places(Window(gap.start, gap.end)):

@@ -23,6 +23,7 @@ from aggregator.store.collections import ESTIMATED_GAPS
 from aggregator.store.port import Store
 
 PAGE = 100  # records in one read
+NEAR_S = 35 * periods.DAY_S  # from a gap to the readings beside it
 FORGET_S = 400 * periods.DAY_S  # a record without a remaining estimate is of no use any longer
 
 Outside = Mapping[int, Share]  # start of a half hour -> its energy and time outside of the gaps in it
@@ -135,6 +136,25 @@ def put_records(store: Store, device_id: str, before: Iterable[GapRecord], recor
         if record != old.get(key):
             expires = 0 if record.remaining else record.since + FORGET_S
             store.put_record(collection, key, orjson.dumps(_encoded(record)).decode(), expires=expires)
+
+
+def erase_gaps(store: Store, device_id: str, span: Window) -> None:
+    """Delete the records of gaps that overlap a span, and from others the readings of its time."""
+    near = Window(max(span.start - NEAR_S, 0), min(span.end + NEAR_S, periods.FOR_EVER))
+    for record in gap_records(store, device_id, near):
+        overlaps = record.base.overlaps(*span)
+        put_records(store, device_id, [record], [] if overlaps else [_without(record, span)])
+
+
+def _without(record: GapRecord, span: Window) -> GapRecord:
+    base, *remaining = (
+        gap._replace(
+            before=tuple(one for one in gap.before if not span.start <= one[0] < span.end),
+            after=tuple(one for one in gap.after if not span.start <= one[0] < span.end),
+        )
+        for gap in (record.base, *record.remaining)
+    )
+    return record._replace(base=base, remaining=tuple(remaining))
 
 
 def _key(channel: str, end: int) -> str:

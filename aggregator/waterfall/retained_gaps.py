@@ -75,9 +75,13 @@ def _parts(halves: StoredHalfHours, lines: dict[str, Timeline], evidence: Eviden
 
 
 def _in_zone(halves: StoredHalfHours, parts: Sequence[Part]) -> list[ComputedHalfHour]:
-    """Return half hours without those of a document in another time zone, which stay as they are."""
-    named = zip(halves.slots, parts, strict=True)
-    return [ComputedHalfHour(day, slot, part) for (day, slot), part in named if halves.is_in_zone(day)]
+    """Return half hours without erased ones, and those of a document in another time zone, which stay as they are."""
+    named = enumerate(zip(halves.slots, parts, strict=True))
+    return [
+        ComputedHalfHour(day, slot, part)
+        for place, ((day, slot), part) in named
+        if halves.is_in_zone(day) and not halves.is_erased(place)
+    ]
 
 
 def _is_whole_now(halves: StoredHalfHours, place: int, new: Part, channels: Sequence[ChannelGaps]) -> bool:

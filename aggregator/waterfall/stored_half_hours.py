@@ -1,7 +1,8 @@
 """What is stored of consecutive half hours, and whether evidence of them may be gone.
 
 Evidence is kept for the retention after it came in, whatever time it tells of. A day is *old* when its document was
-made before the device's retention cutoff.
+made before the device's retention cutoff. So is a half hour of a day beside an erased time, if it was over before that
+was erased. A half hour of an erased time is never stored.
 """
 
 from bisect import bisect_left, bisect_right
@@ -10,6 +11,7 @@ from aggregator.core import energy, periods
 from aggregator.core.documents import EMPTY, GAS, Device, Document, Part
 from aggregator.core.energy import Share
 from aggregator.core.periods import DAY_S, Slot, Window
+from aggregator.store.occupancies import erased_spans
 from aggregator.store.port import Store
 
 
@@ -32,6 +34,7 @@ class StoredHalfHours:
             if span.start <= slot.start and slot.end <= span.end
         ]
         self.edges = energy.edges_of([slot for _, slot in self.slots])
+        self._erased = erased_spans(device)
         self._cutoff, self.now = store.retention_cutoff(device.device_id), store.now()
         days = dict.fromkeys(day for day, _ in self.slots)
         if span.start < self._cutoff or span.start < self.now - DAY_S:
@@ -75,6 +78,14 @@ class StoredHalfHours:
         document = self._documents[day]
         return document is None or document.timezone == self._device.timezone
 
+    def is_erased(self, place: int) -> bool:
+        """Whether a half hour has time that was erased."""
+        return self.crosses_erased(self.edges[place], self.edges[place + 1])
+
+    def crosses_erased(self, start: int, end: int) -> bool:
+        """Whether a span has time that was erased."""
+        return any(one.overlaps(start, end) for one in self._erased)
+
     def can_change(self, window: Window) -> bool:
         """Whether all half hours of a gap can change: none is of a document in another time zone."""
         return all(self.is_in_zone(self.slots[place][0]) for place in self.places(window))
@@ -85,9 +96,11 @@ class StoredHalfHours:
 
     def _is_old_slot(self, day: str, slot: Slot) -> bool:
         """Whether evidence of a half hour may be gone: of its day, or of the day that it borders on."""
-        if not self._old:
+        if not self._old and not self._erased:
             return False
         window = periods.window("day", day, self._device.timezone)
+        if any(slot.end <= one.at and one.overlaps(window.start - 1, window.end + 1) for one in self._erased):
+            return True
         beside = [-1] * (slot.start == window.start) + [1] * (slot.end == window.end)
         return any(periods.shift("day", day, by) in self._old for by in (0, *beside))
 

@@ -15,6 +15,7 @@ from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.core.energy import Evidence
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import FOR_EVER, Window
+from aggregator.store.occupancies import erased_spans
 from aggregator.store.port import Store
 from aggregator.tariffs.gas import conversion_of
 from aggregator.waterfall.closure import open_sums
@@ -67,7 +68,9 @@ def _wrong_day(store: Store, device: Device, day: str, expected: dict[str, Part]
     document = store.document("day", device.device_id, day)
     zone = document.timezone if document else device.timezone
     stored = dict(document.parts) if document else {}
-    has_expired = is_old(document, store.retention_cutoff(device.device_id))
+    window = periods.window("day", day, zone)
+    is_beside = any(one.overlaps(window.start - 1, window.end + 1) for one in erased_spans(device))
+    has_expired = is_beside or is_old(document, store.retention_cutoff(device.device_id))
     known = stored if zone != device.timezone else stored | expected if has_expired else expected
     halves = {slot.name: known.get(slot.name, EMPTY) for slot in periods.half_hours(day, zone)}
     wanted = priced(store, device, day, zone, halves)

@@ -21,7 +21,7 @@ PASS, BATCH = 1000, 20_000  # change records per feed and pass; the second numbe
 FEW = 1000  # devices with new evidence: so many are carried at once
 PACE_S = 45  # from the first new evidence of a device to its day, in a larger fleet
 LOOK_S, MOST_LOOKS = 1.0, 20_000  # between readings of the devices that somebody looks at, and their number
-SHARE_S = 0.2  # of a settling pass, before the next intake
+SHARE_S, DRAIN_S = 0.2, 5.0  # of a settling pass, before the next intake; of one that no intake waits for
 COMMIT_S = 0.05  # of a transaction that is shared by devices; a piece more may come on top
 IDLE_S = 0.25  # between polls of an empty feed
 LONGEST_PAUSE_S = 30.0  # between attempts while the store is away
@@ -78,13 +78,13 @@ class Agenda:
         self._looked_at = {record.key for record in self.store.records(WATCHED.of(), limit=MOST_LOOKS)}
 
 
-def settle_once(store: Store, agenda: Agenda | None = None, now: int = FOR_EVER) -> int:
-    """Propagate each feed's dirty keys, for about SHARE_S. Return the number of keys; 0 means settled.
+def settle_once(store: Store, agenda: Agenda | None = None, now: int = FOR_EVER, share_s: float = SHARE_S) -> int:
+    """Propagate each feed's dirty keys, for about `share_s`. Return the number of keys; 0 means settled.
 
     The devices take turns, and each commit is short: none waits long for the work or the write lock of another.
     """
     agenda, every, count = agenda or Agenda(store), steps(), 0
-    until = agenda.pace() + SHARE_S
+    until = agenda.pace() + share_s
     for feed in dict.fromkeys(step.feed for step in every):
         own = [step for step in every if step.feed == feed]  # of a month both the year and a quarter may be made
         waiting = pieces(agenda.changes(feed, now))
@@ -121,7 +121,7 @@ def _commit(
 def drain(store: Store) -> int:
     """Settle until nothing is dirty. Return the number of change records propagated."""
     total, agenda = 0, Agenda(store)
-    while count := settle_once(store, agenda):
+    while count := settle_once(store, agenda, share_s=DRAIN_S):
         total += count
     return total
 

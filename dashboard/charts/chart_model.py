@@ -150,6 +150,8 @@ class Chart:
     prices: tuple[int | None, ...] = ()  # of a day's half hours, in units per Wh; empty if all are equal
     home: str = ""  # the household's name for the device
     beside: tuple[tuple[str, str], ...] = ()  # facts of the home's other meters: each name and value
+    linked: tuple[tuple[str, str, str], ...] = ()  # facts that lead on: each name, value and address
+    is_repriced: bool = True  # its costs are those of the present tariff
     exchanges: tuple[str, ...] = ()  # the times at which its meter was exchanged: `20 November, 10:30`
 
     @property

@@ -14,7 +14,7 @@ from aggregator.core.periods import HOUR
 from aggregator.core.registers import parse_overrides
 from dashboard.charts.chart_model import Chart, Measure, Other
 from dashboard.charts.sentences import is_comparable
-from dashboard.charts.view import View
+from dashboard.charts.view import View, labels
 from dashboard.text import words
 from dashboard.text.language import Language, text
 
@@ -92,6 +92,34 @@ def _busiest(document: Document) -> int | None:
     sums = [sum(hours[first : first + SPAN]) for first in range(len(hours) - SPAN + 1)]
     is_even = len(hours) != 24 or max(sums) < EVEN * SPAN / 24 * sum(hours)
     return None if is_even or not any(hours) else sums.index(max(sums))
+
+
+def week_before(day: str, lang: Language) -> tuple[str, str]:
+    """Return the first and the last day of the calendar week before that of a day; the language begins its weeks."""
+    into = (words.moment("day", day).weekday() - lang.first_weekday) % 7
+    return periods.shift("day", day, -into - 7), periods.shift("day", day, -into - 1)
+
+
+def highest_hour(name: str, days: Iterable[Document], view: View, lang: Language) -> tuple[tuple[str, str, str], ...]:
+    """Return the hour with the highest import as a fact with the address of its day; empty without import.
+
+    An hour that is mostly estimated does not count: nobody knows when its energy flowed.
+    """
+    best: tuple[int, Document, int] | None = None
+    for day in days:
+        for place, slot in enumerate(periods.slots("day", day.period, day.timezone)):
+            part = day.part(slot.name)
+            amount = part.import_wh or 0
+            if part.known_s > 2 * part.estimated_s and amount > (best[0] if best else 0):
+                best = amount, day, place
+    if best is None:
+        return ()
+    amount, day, place = best
+    to = view.to("day", day.period)
+    hour = labels(to, periods.slots("day", day.period, day.timezone), day.timezone, lang)[place].name
+    date = words.format_period("day", day.period, words.WEEKDAY_AND_DATE, lang)
+    said = lang.say("{amount}, {day}, {hour}", amount=words.energy(amount, lang), day=date, hour=hour)
+    return ((name, said, to.to_url()),)
 
 
 # Times without readings

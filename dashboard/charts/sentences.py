@@ -10,6 +10,7 @@ from dashboard.text.language import Language, text
 COMPARABLE = 0.9  # a comparison needs known times that differ by less than a tenth
 SAME = 0.01  # of the other amount; a smaller difference says nothing
 WH = 1000  # in a kWh
+FOLLOWING = text("The tariff has changed: the costs of this chart are being worked out anew, some are the old ones.")
 
 
 def total(chart: Chart, lang: Language) -> str:

@@ -1,6 +1,7 @@
 """`wattfall household`: what is kept of a household, for the people whom it is about."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import click
 from aggregator.commands.console import opened, with_store
 from aggregator.commands.support_commands import operator
 from aggregator.core.errors import ConfigurationError
+from aggregator.erasure.erasure_plan import make_plan, told
+from aggregator.erasure.erasure_requests import begin, carry_out, forgotten_when, note_for, take_back
 from aggregator.settings import Settings
 from aggregator.support.actions import record_household_export
 from aggregator.support.audit import Audit
@@ -16,6 +19,7 @@ from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.household_export import export
 from dashboard.accounts.users import Passwords
 from dashboard.text.language import ENGLISH
+from dashboard.web.cache import forget_cached
 
 
 @click.group("household")
@@ -47,3 +51,51 @@ def export_household(settings: Settings, household: str, target: Path, store_url
         for piece in export(store, audit, household, people, now, ENGLISH):
             file.write(piece)
     click.echo(f"{target} holds {household}: devices {len(devices)}, accounts {len(people)}")
+
+
+@household_group.command("erase")
+@click.argument("household", metavar="HOUSEHOLD")
+@click.option("--confirm", metavar="HOUSEHOLD", help="The same again; without it the plan is only printed.")
+@click.option("--reason", default="the household asked for it", show_default=True, help="For the audit; no names.")
+@with_store
+@click.pass_obj
+def erase_household(
+    settings: Settings, household: str, confirm: str | None, reason: str, store_url: str | None
+) -> None:
+    """Erase a household: its days at each device, and its accounts. Repeat it after a crash.
+
+    Its own days go, and the days of others stay exact. Evidence that comes later for the erased days is refused. At the
+    end a scan proves that nothing is left; exit code 1 if anything is.
+    """
+    url, now = store_url or settings.store, int(time.time())
+    store = opened(settings, store_url)
+    audit = Audit(store, settings.audit_secrets)
+    if confirm is None:
+        for line in told(store, make_plan(store, household)):
+            click.echo(line)
+        click.echo(f"nothing is erased yet; add --confirm {household} to erase all of this")
+        return
+    if confirm != household:
+        raise ConfigurationError(f"--confirm {confirm!r} is not {household!r}; write the household twice alike")
+    plan = begin(store, audit, household, operator(), reason, now)
+    for line in told(store, plan):
+        click.echo(line)
+    left = [line for line in carry_out(store, audit, plan, now, note_for(url)) if line]
+    for line in left:
+        click.echo(f"left: {line}")
+    forget_cached(settings.cache, {stay.device_id for stay in plan.stays})
+    click.echo("not erased; run it again" if left else "erased; a scan of every table and collection finds nothing")
+    for line in forgotten_when(settings, url, household, now):
+        click.echo(line)
+    sys.exit(1 if left else 0)
+
+
+@household_group.command("keep")
+@click.argument("household", metavar="HOUSEHOLD")
+@with_store
+@click.pass_obj
+def keep_household(settings: Settings, household: str, store_url: str | None) -> None:
+    """Take back the erasure for which a household has asked, before its day."""
+    if not take_back(opened(settings, store_url), household):
+        raise ConfigurationError(f"no erasure of {household!r} waits; it has begun, or nobody asked for it")
+    click.echo(f"{household} keeps its data")

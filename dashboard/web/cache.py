@@ -7,7 +7,7 @@ show wrong numbers, so it must be as trusted as the store.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -43,6 +43,7 @@ KINDS: dict[str, Any] = {  # what is cached, by the first word of its key; in a 
     "prices": tuple[Series],
     "rate": tuple[Rate],
     "readings": tuple[list[Reading]],
+    "repriced": tuple[bool],
     "supplied": tuple[tuple[str, str] | None],
     "terms": tuple[int, int],
     "usage": tuple[UsageProfile],
@@ -249,3 +250,21 @@ def open_cache(server: Flask, url: str) -> Cache:
         },
     }
     return Cache(FlaskCache(server, config=options).cache, (RedisError, OSError))
+
+
+def forget_cached(url: str, device_ids: Collection[str]) -> None:
+    """Delete the entries about devices from the Redis at a URL. A cache in a process forgets within an hour.
+
+    Raises ConfigurationError where Redis cannot be reached.
+    """
+    if not url:
+        return
+    from redis import Redis, RedisError
+
+    try:
+        with Redis.from_url(url) as client:
+            for device_id in device_ids:
+                for key in client.scan_iter(match=f"wattfall *'{device_id}'*", count=1000):
+                    client.delete(key)
+    except (RedisError, OSError) as error:
+        raise ConfigurationError(f"WATTFALL_CACHE cannot be reached ({error}); it forgets within an hour") from error

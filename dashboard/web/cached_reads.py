@@ -7,17 +7,18 @@ from functools import partial
 from zlib import crc32
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document
+from aggregator.core.documents import Device, Document, Part
 from aggregator.core.errors import StoreAway
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.intake import device_status
 from aggregator.intake.device_status import KnownStatus
+from aggregator.store.collections import TARIFF_BEFORE
 from aggregator.store.occupancies import is_over, occupancies, own_days, seen_instants
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import Rate, Span, common, day_rates
 from aggregator.tariffs.tariff import HalfHourly
-from aggregator.waterfall.pricing import Read, current, series_of, tariff_on, with_every_charge
+from aggregator.waterfall.pricing import SLACK_S, Read, current, priced, series_of, tariff_on, with_every_charge
 from dashboard.accounts.access import visible_device, visible_devices
 from dashboard.accounts.users import User
 from dashboard.charts.usage_profile import DAYS, UsageProfile, usage_profile_of, usual_day, weekdays_before
@@ -29,6 +30,7 @@ LIVE_S, OPEN_S, GAPS_S, CLOSED_S = 1, 4, 60, 3600
 LOOK_S = device_status.LOOK_S * 2 // 3  # seconds between two notes of a viewer
 USAGE_S = 3600
 QUARTER_S = 900
+REPRICING_S = 900  # after the first sight of new terms; by then the worker has long priced every day again
 TARIFF_S = 7 * periods.DAY_S  # how long the first sight of a tariff is remembered
 
 
@@ -227,6 +229,31 @@ class CachedReads:
             self._cache.set(key, held, TARIFF_S)
         return held
 
+    def is_repriced(self, device: Device, level: str, period: str) -> bool:
+        """Whether the costs of a chart are those of a changed tariff; looked at while its terms are new here."""
+        terms = self._terms(device)
+        if self.now() - terms[1] >= REPRICING_S or not self._store.record(TARIFF_BEFORE.of(), device.device_id):
+            return True
+        key = _key("repriced", device, terms, level, period)
+        return self._cache.fetch(
+            key, lambda: self._agrees(device, level, period), lambda so: CLOSED_S if so else OPEN_S
+        )
+
+    def _agrees(self, device: Device, level: str, period: str) -> bool:
+        """Whether a day has the costs of the tariff, or a longer period those of its parts; of a year, as of now."""
+        document, child = self._stored(device, level, period), periods.LEVELS[level].child
+        if document is None:
+            return True
+        if not child:
+            halves = {name: part for name, part in document.parts.items() if name[0] == "s"}
+            return priced(self._store, device, period, document.timezone, halves).items() <= document.parts.items()
+        names = periods.children(level, period)
+        below = self._store.documents(child, device.device_id, *(list(names.values())[place] for place in (0, -1)))
+        ended = [one for one in below if periods.window(child, one.period, one.timezone).end <= self.now() - SLACK_S]
+        parts = [document.part(periods.part_in(level, one.period)) for one in ended]
+        are_in = all(_priced(part) == _priced(one.total) for part, one in zip(parts, ended, strict=True))
+        return are_in and (child != periods.LOWEST or all(self._agrees(device, child, one.period) for one in below))
+
     def _closed_s(self, longest: int, terms: tuple[int, int]) -> int:
         """Return the lifetime of a closed period, at most the age of its tariff.
 
@@ -237,6 +264,10 @@ class CachedReads:
 
 def _first_known_s(extent: tuple[str, str] | None) -> int:
     return GAPS_S if extent else OPEN_S  # only imported history moves the first day
+
+
+def _priced(part: Part) -> tuple[int | None, int | None]:
+    return part.cost.import_cost, part.cost.export_earnings
 
 
 def _key(kind: str, device: Device, *rest: object) -> str:

@@ -13,6 +13,7 @@ from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Status
 from aggregator.demo.feed import mark_as_demo
+from aggregator.erasure.erasure_requests import ask_for_erasure
 from aggregator.intake.claims import new_code
 from aggregator.intake.device_status import note_look, put_statuses
 from aggregator.intake.ingest import ingest
@@ -25,11 +26,8 @@ from aggregator.store.collections import (
     SPOOL,
     TARIFF_BEFORE,
     Owner,
-    about,
-    about_person,
-    mentioning,
-    row_of,
 )
+from aggregator.store.record_places import about, about_person, mentioning, row_of
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.support.fleet import take_census
@@ -100,6 +98,7 @@ def anna_and_rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[User, list[
     actions.count_search(Audit(store, []), who, NOW)
     take_census(store, NOW, store.backlog())
     mark_as_demo(store)
+    ask_for_erasure(store, "acacia", NOW)
     store.close()
     with sqlite3.connect(path) as database:
         return anna, database.execute("SELECT shelf, key, expires, body FROM records").fetchall()

@@ -25,6 +25,7 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, iso_utc
 from aggregator.core.readings import Interval, Reading
+from aggregator.store.occupancies import check_kept
 from aggregator.store.port import Store
 
 MICRO = 1_000_000
@@ -238,7 +239,8 @@ class ImportPlan:
         self._span = Window(0, 0)
 
     def plan(self, row: Evidence) -> Planned:
-        """Plan the next row. Raises Refused for an energy beyond the home's maximum power."""
+        """Plan the next row. Raises Refused for an erased time, or an energy beyond the home's maximum power."""
+        check_kept(self._device, row)
         if isinstance(row, Interval):
             _check_energy(row, self._device.max_power_w)
         known = self._stored(row)

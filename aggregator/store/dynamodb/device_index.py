@@ -248,11 +248,10 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
     sets |= {"k": items.text(device.exchange_overrides)} if device.exchange_overrides else {}
     sets |= {"y": items.text(device.occupied_from)} if device.occupied_from else {}
     sets |= {"q": items.text(device.former)} if device.former else {}
+    sets |= {"e": items.text(device.erased)} if device.erased else {}
     adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
     adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
-    gone = [
-        name for name in ("t", "k", "g", "n", "c", "v", "a", "u", "y", "q", *LABEL_NAMES.values()) if name not in sets
-    ]
+    gone = [name for name in (*"tkgncvauyqe", *LABEL_NAMES.values()) if name not in sets]
     expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
     expression += " REMOVE " + ", ".join(gone) if gone else ""
     expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""
@@ -281,4 +280,5 @@ def unpack_device(item: Item) -> Device:
         is_total_import="u" in item,
         occupied_from=item["y"]["S"] if "y" in item else "",
         former=item["q"]["S"] if "q" in item else "",
+        erased=item["e"]["S"] if "e" in item else "",
     )

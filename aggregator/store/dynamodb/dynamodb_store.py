@@ -15,7 +15,7 @@ from itertools import islice
 
 from aggregator.core.documents import Document, Names, Part
 from aggregator.core.errors import StoreAway
-from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, RETENTION_DAYS, block_start, window
+from aggregator.core.periods import DAY_S, FOR_EVER, RETENTION_DAYS, block_start, window
 from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading, merged
 from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.checkpoints import Feed, OwnFeed, Quarantine
@@ -24,7 +24,7 @@ from aggregator.store.dynamodb.document_items import merge_request
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, ConditionFailed, DynamoClient, write_items
 from aggregator.store.dynamodb.dynamodb_registry import DynamoRegistry
 from aggregator.store.dynamodb.items import table_of
-from aggregator.store.dynamodb.read_view import erase_names, intact, write_block
+from aggregator.store.dynamodb.read_view import erase_blocks, erase_names, intact, write_block
 from aggregator.store.dynamodb.streams import Follower
 from aggregator.store.dynamodb.tables import read_url
 from aggregator.store.layers import OWN, Evidence
@@ -150,16 +150,8 @@ class DynamoStore(DynamoRegistry):
     def erase_evidence(self, device_id: str, start: int, end: int) -> None:
         """Delete the readings from `start` to before `end`, and the intervals that overlap this time."""
         self._view.is_consistent = True
-        first, table = block_start(start - LONGEST_INTERVAL_S), f"{self._prefix}-readings"
-        deletes = []
-        for item in self._reader.span(device_id, first, end - 1, is_consistent=True):
-            block = int(item["b"]["N"])
-            key = items.block_key(device_id, block)
-            if start <= block and block + HALF_HOUR <= end:
-                deletes.append({"DeleteRequest": {"Key": key}})
-            elif names := items.names_in(item, start, end):
-                erase_names(self._client, table, key, names)
-        write_items(self._client, table, deletes)
+        blocks = self._reader.span(device_id, block_start(start - LONGEST_INTERVAL_S), end - 1, is_consistent=True)
+        erase_blocks(self._client, f"{self._prefix}-readings", list(blocks), start, end)
 
     def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
         """Return the readings of the blocks that start from `first` to `last`, by time."""
@@ -175,7 +167,7 @@ class DynamoStore(DynamoRegistry):
         blocks = self._view.blocks(device_id, first, last)
         return [interval for item in blocks for interval in intact(items.unpack_intervals, item)]
 
-    def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
+    def block_starts(self, device_id: str, at: int, count: int, *, of_readings: bool = False) -> list[int]:  # noqa: ARG002 - the port's
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
         return self._view.starts(device_id, at, count)
 
@@ -280,6 +272,16 @@ class DynamoStore(DynamoRegistry):
                 self._feed.add(level, device_id, period)
             return True
         raise StoreAway(f"other writers changed {device_id} {period} {TRIES} times in a row")
+
+    def drop_documents(self, level: str, device_id: str, first: str, last: str) -> None:
+        """Delete the documents of the periods from `first` to `last`, both included."""
+        self._view.is_consistent = True
+        table = table_of(level)
+        gone = list(self._reader.periods(table, device_id, is_consistent=True))
+        keys = {period: items.document_key(device_id, period) for period in gone if first <= period <= last}
+        write_items(self._client, f"{self._prefix}-{table}", [{"DeleteRequest": {"Key": key}} for key in keys.values()])
+        for period in keys if is_feed(level) else ():
+            self._feed.add(level, device_id, period)
 
     # Change feed
 

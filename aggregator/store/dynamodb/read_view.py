@@ -14,7 +14,7 @@ from aggregator.core.periods import HALF_HOUR
 from aggregator.core.readings import Reading, merged
 from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get, GetBlocks, Read, starts
-from aggregator.store.dynamodb.dynamo_client import READS, TELL, ConditionFailed, DynamoClient, read_items
+from aggregator.store.dynamodb.dynamo_client import READS, TELL, ConditionFailed, DynamoClient, read_items, write_items
 from aggregator.store.dynamodb.items import Item
 
 
@@ -286,6 +286,19 @@ def erase_names(client: DynamoClient, table: str, key: Item, names: Sequence[str
                 ConditionExpression="attribute_exists(d)",
                 ExpressionAttributeNames=spelled,
             )
+
+
+def erase_blocks(client: DynamoClient, table: str, blocks: Iterable[Item], start: int, end: int) -> None:
+    """Delete blocks within a span (UTC seconds); from others the readings in it and the intervals that overlap it."""
+    deletes = []
+    for item in blocks:
+        block = int(item["b"]["N"])
+        key = items.block_key(item["d"]["S"], block)
+        if start <= block and block + HALF_HOUR <= end:
+            deletes.append({"DeleteRequest": {"Key": key}})
+        elif names := items.names_in(item, start, end):
+            erase_names(client, table, key, names)
+    write_items(client, table, deletes)
 
 
 def _meters(readings: Mapping[str, Reading]) -> set[str]:

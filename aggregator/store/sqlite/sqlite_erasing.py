@@ -10,8 +10,9 @@ import time
 
 from aggregator.core.blocks import pack_block, unpack_block
 from aggregator.core.errors import StoreAway
-from aggregator.core.periods import HALF_HOUR, block_start
+from aggregator.core.periods import HALF_HOUR, LEVELS, block_start
 from aggregator.core.readings import LONGEST_INTERVAL_S
+from aggregator.store.port import is_feed
 from aggregator.store.sqlite.sqlite_layers import SqliteLayers
 
 SCRUB_S = 0.2  # of a call
@@ -56,6 +57,15 @@ class SqliteErasing(SqliteLayers):
         with self.transaction():
             self._run("DELETE FROM live WHERE device_id = ?", device_id)
             self._local.newest.clear()
+
+    def drop_documents(self, level: str, device_id: str, first: str, last: str) -> None:
+        """Delete the documents of the periods from `first` to `last`, both included."""
+        span = f"FROM {LEVELS[level].table} WHERE device_id = ? AND period BETWEEN ? AND ?"
+        with self.transaction():
+            gone = [period for (period,) in self._all(f"SELECT period {span}", device_id, first, last)]
+            self._run(f"DELETE {span}", device_id, first, last)
+            self._local.document = None
+            self._mark((level, device_id, period) for period in (gone if is_feed(level) else ()))
 
     def drop_prices(self, device_id: str, start: int, end: int) -> None:
         """Delete the prices of the half hours that start from `start` to before `end`."""

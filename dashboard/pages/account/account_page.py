@@ -23,19 +23,18 @@ from dashboard.accounts.household_export import export
 from dashboard.accounts.mail import Mailer, check_mail
 from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
-from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords, User, password_fault
-from dashboard.pages.account import claim_page, keys_page, sign_in_page
+from dashboard.accounts.users import HOUSEHOLD, Passwords, User, password_fault
+from dashboard.pages.account import claim_page, erasure_page, keys_page, sign_in_page
+from dashboard.pages.account.erasure_page import Faults, account
 from dashboard.pages.account.sign_in_page import AuthServices, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
 from dashboard.web.responses import notice, reader_language, render
 
-ROLES = {HOUSEHOLD: text("Household"), SUPPORT: text("Support desk"), ADMIN: text("Manages accounts")}
 OVER = text("This invitation cannot be used any more")
 OVER_SENTENCE = text("It has been used, or it is too old. Ask whoever sent it for a new one.")
 NOT_THE_SAME = text("This is not the same as the first. Type it twice alike.")
 NOT_THE_OLD = text("This is not your present password.")
-Faults = dict[str, str]  # control -> its fault
 
 
 def add_routes(server: Flask, services: AuthServices) -> None:
@@ -43,8 +42,8 @@ def add_routes(server: Flask, services: AuthServices) -> None:
     page = Blueprint("account", __name__)
 
     @page.get("/account")
-    def account() -> Response:
-        return _account(_me())
+    def show() -> Response:
+        return account(services, _me())
 
     @page.get("/account/everything.zip")
     def everything() -> Response:
@@ -74,6 +73,7 @@ def add_routes(server: Flask, services: AuthServices) -> None:
     def accept(token: str) -> Response | Answer:
         return _accept(services, token)
 
+    erasure_page.add_routes(page, services)
     server.register_blueprint(page)
 
 
@@ -81,13 +81,6 @@ def _me() -> User:
     user = signed_in()
     assert user, "the guard admits only signed-in users"
     return user
-
-
-def _account(user: User, faults: Faults | None = None, status: int = 200) -> Response:
-    role = reader_language().say(ROLES[user.role])
-    is_demo = user.is_visitor  # visitors share the account; one must not sign out all others
-    done = request.args.get("done") == "password"
-    return render("account.html", status, user=user, role=role, faults=faults or {}, done=done, is_demo=is_demo)
 
 
 def _everything(services: AuthServices, user: User) -> Response:
@@ -103,13 +96,13 @@ def _everything(services: AuthServices, user: User) -> Response:
 def _change_password(services: AuthServices, user: User) -> Response | Answer:
     wait_s = services.throttle.attempt(user.user_id, request.remote_addr or "")
     if wait_s:
-        return _account(user, {"old": too_soon(wait_s)}, 429)
+        return account(services, user, {"old": too_soon(wait_s)}, 429)
     if not services.accounts.is_password(user, request.form.get("old", "")):
-        return _account(user, {"old": reader_language().say(NOT_THE_OLD)}, 403)
+        return account(services, user, {"old": reader_language().say(NOT_THE_OLD)}, 403)
     services.throttle.forgive(user.user_id, request.remote_addr or "")
     faults = _faults(user)
     if faults:
-        return _account(user, faults, 422)
+        return account(services, user, faults, 422)
     changed = services.accounts.set_password(user, request.form["password"])
     if changed is None:
         return redirect("/account", 303)  # another change came first: signed out or disabled

@@ -85,14 +85,8 @@ def _heat() -> Component:
 def _running(lang: Language) -> Component:
     frame = html.Div(html.Slot(), id="running-frame", role="img", className="graph")
     numbers = [html.Summary(lang.say("By month")), html.Div(id="running-table")]
-    return html.Div(
-        [
-            html.Div(frame, className="running-plot"),
-            html.Details(numbers, className="numbers"),
-        ],
-        id="running",
-        hidden=True,
-    )
+    inside = [html.Div(frame, className="running-plot"), html.Details(numbers, className="numbers")]
+    return html.Div(inside, id="running", hidden=True)
 
 
 def _hours(below: HeatMap, lang: Language) -> Slots:
@@ -257,7 +251,8 @@ def load_usual(data: CachedReads, device: Device, day: str, lang: Language) -> O
 
 def _figure() -> Component:
     # Hover and click belong to the columns over the graph, see cards.column_cells.
-    caption = html.Figcaption([html.Strong(id="total"), html.Span(id="remarks")])
+    following = html.P(id="following", className="following", role="status", hidden=True)
+    caption = html.Figcaption([html.Strong(id="total"), html.Span(id="remarks"), following])
     plot = [
         html.Div(html.Slot(), id="picture-frame", role="img", className="graph"),
         html.Div(id="columns", className="columns", style=cards.EDGES),
@@ -272,6 +267,8 @@ def _figure_slots(chart: Chart, lang: Language) -> Slots:
     return {
         "total.children": total,
         "remarks.children": " · ".join([*([""] if total else []), *remarks]),
+        "following.hidden": chart.is_repriced,
+        "following.children": "" if chart.is_repriced else lang.say(sentences.FOLLOWING),
         "legend.children": _legend(chart, lang),
         "picture-frame.aria-label": lang.say(
             "Bar chart, {period}: {summary}", period=chart.name, summary=sentences.summary(chart, lang)
@@ -284,8 +281,10 @@ def _figure_slots(chart: Chart, lang: Language) -> Slots:
 
 
 def _facts(chart: Chart, lang: Language) -> list[Component]:
-    """Return the figures of a whole period with their names."""
-    return [html.Div([html.Dt(name), html.Dd(value)]) for name, value in sentences.facts(chart, lang)]
+    """Return the figures of a whole period with their names, and those that lead to the chart of their day."""
+    told: list[tuple[str, str | Component]] = [*sentences.facts(chart, lang)]
+    told += [(name, html.A(value, href=url)) for name, value, url in chart.linked]
+    return [html.Div([html.Dt(name), html.Dd(value)]) for name, value in told]
 
 
 def _legend(chart: Chart, lang: Language) -> list[Component]:

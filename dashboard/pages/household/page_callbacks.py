@@ -14,7 +14,7 @@ from dash.development.base_component import Component
 from flask import Blueprint, Flask, Response
 
 from aggregator.core import periods
-from aggregator.core.documents import ELECTRICITY, GAS, Device
+from aggregator.core.documents import ELECTRICITY, GAS, Device, Document
 from aggregator.core.readings import GAS as GAS_SUFFIX
 from aggregator.core.readings import SOLAR
 from aggregator.support.device_state import arrival_state
@@ -23,7 +23,7 @@ from dashboard.accounts.access import may_edit
 from dashboard.accounts.users import User
 from dashboard.api.api_answers import answer_faults, parse_address
 from dashboard.charts import insights, pictures, sentences, usage_profile
-from dashboard.charts.chart_model import Chart, Measure
+from dashboard.charts.chart_model import NOW, Chart, Measure
 from dashboard.charts.view import MONEY, View
 from dashboard.pages.household import chart_page, last_hour, live_tile, start_page, tiles
 from dashboard.pages.household.slots import Slots
@@ -94,6 +94,19 @@ def _beside(data: CachedReads, viewer: User | None, device: Device, chart: Chart
         facts = insights.gas_facts(chart, data.document(gas, level, period).total, currency_of(gas), lang)
     made = data.document(panels, level, period).total if panels else None
     return replace(chart, beside=(*facts, *insights.solar_facts(chart.total, made, lang)))
+
+
+def _with_facts(data: CachedReads, device: Device, chart: Chart, lang: Language) -> Chart:
+    """Return a month's chart with its highest hour, today's with that of last week; whether its costs follow."""
+    view, days, name = chart.view, list[Document](), lang.say("Highest hour")
+    if view.level == periods.LOWEST and chart.when == NOW:
+        name = lang.say("Highest hour of last week")
+        days = data.documents(device, view.level, *insights.week_before(view.period, lang))
+    elif periods.LEVELS[view.level].child == periods.LOWEST and not chart.total.is_empty:
+        inside = list(periods.children(view.level, view.period).values())
+        days = data.documents(device, periods.LOWEST, inside[0], inside[-1])
+    is_repriced = data.is_repriced(device, view.level, view.period)
+    return replace(chart, is_repriced=is_repriced, linked=insights.highest_hour(name, days, view, lang))
 
 
 def _open_period(
@@ -200,7 +213,7 @@ def _household(
     """Return the tiles, and the chart unless the browser has it."""
     tiles = tile_slots(data, device, view, lang)
     chart, extent = chart_page.load_chart(data, device, view, lang)
-    chart = _beside(data, viewer, device, chart, lang)
+    chart = _with_facts(data, device, _beside(data, viewer, device, chart, lang), lang)
     last = chart_page.last_period(data, device, view.level)
     now, zone = data.now(), device.timezone
     below = chart_page.load_below(data, device, chart)

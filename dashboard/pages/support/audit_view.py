@@ -32,6 +32,7 @@ ACTIONS = {
     "device": text("Changed the device’s entry"),
     "provision": text("Added devices and people"),
     "forget": text("Had a person forgotten"),
+    "erase": text("Erased a household’s data"),
     "read": text("Read the data"),
     "import": text("Imported a file, or took an import back"),
 }

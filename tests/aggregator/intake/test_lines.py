@@ -12,7 +12,7 @@ import pytest
 
 from aggregator.core.errors import Refused
 from aggregator.core.readings import MAX_LINE, parse_line
-from aggregator.intake.ingest import CHUNK, chunks
+from aggregator.intake.lines import CHUNK, chunks
 
 GOOD = b'{"device_id":"cad-1","at":"2026-03-29T00:59:50Z","power_w":431}'
 NOW = 1_790_000_000

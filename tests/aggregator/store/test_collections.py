@@ -30,14 +30,10 @@ from aggregator.store.collections import (
     TRIES,
     USERS,
     Collection,
-    Place,
     Update,
-    about,
-    about_person,
-    mentioning,
-    row_of,
     update_record,
 )
+from aggregator.store.record_places import Place, about, about_person, mentioning, row_of
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.store.stored_records import check_record
 

@@ -117,6 +117,32 @@ def test_what_is_not_known_is_not_said() -> None:
     assert insights.so_what(early, NOTHING, Measure(), ENGLISH) == ""
 
 
+# The highest hour
+
+
+def test_the_highest_hour_of_some_days_leads_to_its_day() -> None:
+    days = [day(SUNDAY, 100, changes={7: 900}), day(MONDAY, 100, changes={18: 2870})]
+    view = View("household", "cad-1", "month", "2026-11", unit="money")
+    assert insights.highest_hour("Highest hour", days, view, ENGLISH) == (
+        ("Highest hour", "2.87 kWh, Monday 23 November, 18:00–19:00", "/d/cad-1/day/2026-11-23?unit=money"),
+    )
+
+
+def test_an_estimated_hour_is_no_highest_one() -> None:
+    estimated = day(MONDAY, 100, changes={18: 2870})
+    parts = {**estimated.parts, "h18": Part(2870, None, estimated_import_wh=2870, estimated_s=HOUR)}
+    days = [Document("day", "cad-1", MONDAY, LONDON, parts)]
+    ((_, said, _),) = insights.highest_hour("", days, View("household", "cad-1"), ENGLISH)
+    assert said.startswith("0.10 kWh, Monday 23 November, 00:00")
+    assert insights.highest_hour("", [], View("household", "cad-1"), ENGLISH) == ()
+
+
+def test_the_week_before_is_a_calendar_week() -> None:
+    for one in (MONDAY, "2026-11-29"):
+        assert insights.week_before(one, ENGLISH) == ("2026-11-16", "2026-11-22")
+    assert insights.week_before(SUNDAY, ENGLISH) == ("2026-11-09", "2026-11-15")
+
+
 # Times without readings
 
 

@@ -25,7 +25,11 @@ from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway
 from aggregator.core.status import Status
 from aggregator.intake.device_status import put_statuses
+from aggregator.store.collections import TARIFF_BEFORE
 from aggregator.store.port import Store
+from aggregator.tariffs.tariff import tariff_from_text
+from aggregator.waterfall.pricing import change_tariff
+from aggregator.waterfall.worker import drain
 from dashboard.web.cache import KINDS, REDIS_PAUSE_S, Cache, MemoryCache, open_cache, schema, weigh
 from dashboard.web.cached_reads import CLOSED_S, GAPS_S, LIVE_S, OPEN_S, CachedReads
 from tests.dashboard import homes
@@ -226,6 +230,19 @@ def test_a_restored_tariff_restores_no_old_chart(data: CachedReads, clock: Clock
     assert sum("2026-11-22" in key for key in ledger.held) == 3
 
 
+def test_costs_follow_a_tariff_once_every_part_has_it(furnished: Store, data: CachedReads, clock: Clock) -> None:
+    device = known(data, "cad-1", clock)
+    furnished.put_record(TARIFF_BEFORE.of(), "cad-1", "[]")
+    views = (("day", "2026-11-22"), ("month", "2026-11"), ("year", "2026"))
+    with furnished.transaction():
+        change_tariff(furnished, device, tariff_from_text(homes.SOLAR))
+        changed = replace(device, tariff=homes.SOLAR)
+        assert [data.is_repriced(changed, *view) for view in views[:2]] == [False, False]
+    drain(furnished)
+    fresh = CachedReads(furnished, Cache(Ledger()), clock)
+    assert [fresh.is_repriced(changed, *view) for view in views] == [True, True, True]
+
+
 # Sharing
 
 
@@ -364,6 +381,7 @@ def every_read(data: CachedReads, device: Device) -> list[object]:
     """Return the answer to every cached read."""
     data.note_look(device)
     return [
+        data.is_repriced(device, "day", "2026-11-22"),
         data.live(device),
         data.known_status(device),
         data.readings(device, homes.NOW - 7200, homes.NOW),
@@ -391,6 +409,7 @@ def test_every_kind_of_value_comes_back_from_redis(furnished: Store, shared: tup
     device = furnished.device("cad-1")
     assert device
     priced = replace(device, tariff=homes.HALF_HOURLY)
+    furnished.put_record(TARIFF_BEFORE.of(), "cad-1", "[]")
     put_statuses(furnished, [Status("cad-1", homes.NOW, -70, 9, "1.2", None, True)], homes.NOW)
     expected = every_read(CachedReads(furnished, Cache(Ledger()), lambda: homes.NOW), priced)
     for _ in range(2):

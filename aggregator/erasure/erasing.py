@@ -1,0 +1,240 @@
+"""The steps of an erasure, and the proof that nothing is left. Each step is short, so that intake waits for none.
+
+The registry forgets the household first: from then on evidence of the erased time is refused. Each step can be
+repeated; an erasure that was stopped runs through all of them again. Of the erased time the registers at both ends stay
+(`ErasedStay.boundaries`), since the days beside it are computed from them.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter
+
+import orjson
+
+from aggregator.core import periods
+from aggregator.core.documents import Device
+from aggregator.core.live import Live
+from aggregator.core.periods import DAY_S, HALF_HOUR, Window, block_start
+from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, days_of_span, names_of, overlaps_days
+from aggregator.erasure.erasure_rules import erase_device_records, erase_person
+from aggregator.store import collections as rows
+from aggregator.store.collections import COLLECTIONS, Collection
+from aggregator.store.occupancies import erased_spans, occupancies, without_household
+from aggregator.store.port import READINGS, Change, Store
+from aggregator.support import audit_people
+from aggregator.support.audit import LEDGER, Audit, Who
+from aggregator.waterfall.levels import Step, propagate
+
+MONTH_BLOCKS = 1488  # half hours of a step
+MONTH_DAYS = 31
+PAGE = 500
+WORKER = Who("wattfall", "", "worker", "Wattfall")
+
+
+def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator[None]:
+    """Erase what a plan names, in short steps."""
+    for device_id, stays in groupby(plan.stays, attrgetter("device_id")):
+        if device := store.device(device_id):
+            store.put_device(without_household(device, [one.span for one in stays], now))
+        yield
+    for device, stay in _present_stays(store, plan):
+        yield from _erase_evidence(store, stay)
+        yield from _erase_documents(store, device, stay)
+        store.drop_prices(stay.device_id, stay.start, stay.end)
+        _erase_live(store, stay)
+        _clear_quarantine(store, device, stay)
+        yield
+        yield from erase_device_records(store, stay, now)
+        audit.erase_reasons(stay.device_id, stay.start, min(stay.end, now))
+        yield
+    for person in plan.people:
+        for name in person.ids:
+            if audit_people.pseudonyms(store, name):
+                audit.forget(WORKER, name, "the household was erased", now)
+        yield from erase_person(store, person)
+    if plan.household:
+        audit_people.forget(store, audit_people.household_id(plan.household))
+    yield
+    while store.scrub():
+        yield
+
+
+def _present_stays(store: Store, plan: ErasurePlan) -> Iterator[tuple[Device, ErasedStay]]:
+    """Yield the stays of a plan as long as they are now: one to the end has ended if somebody has moved in since."""
+    for stay in plan.stays:
+        device = store.device(stay.device_id) or Device(stay.device_id)
+        ends = [one.end for one in erased_spans(device) if one.start == stay.start]
+        yield device, stay._replace(end=min([stay.end, *ends]))
+
+
+def _erase_evidence(store: Store, stay: ErasedStay) -> Iterator[None]:
+    """Delete the evidence a month at a time; the registers at both ends are written again with the last one."""
+    at, last = stay.start - 1, False
+    while not last:
+        starts = [one for one in store.block_starts(stay.device_id, at, MONTH_BLOCKS) if one < stay.end]
+        last = len(starts) < MONTH_BLOCKS
+        end = stay.end if last else starts[-1]
+        with store.transaction():
+            store.erase_evidence(stay.device_id, max(at, stay.start), end)
+            if last and stay.boundaries:
+                ours = {(one.device_id, block_start(one.at)): {one.at: one} for one in stay.boundaries}
+                store.write_readings(ours, store.now())
+        at = end - 1
+        yield
+
+
+def _erase_documents(store: Store, device: Device, stay: ErasedStay) -> Iterator[None]:
+    """Delete the days a month at a time, then what is above them; a shared month or year keeps the days of others."""
+    first, last = days_of_span(device, stay.span)
+    for row in periods.LEVELS.values():
+        found = [one for one in store.periods(row.name, device.device_id) if overlaps_days(row.name, one, first, last)]
+        for place in range(0, len(found), MONTH_DAYS):
+            with store.transaction():
+                for period in found[place : place + MONTH_DAYS]:
+                    own = periods.days(row.name, period)
+                    if first <= own[0] and own[1] <= last:
+                        store.drop_documents(row.name, device.device_id, period, period)
+                    else:
+                        _compute_again(store, device, row.name, period, (first, last))
+            yield
+
+
+def _compute_again(store: Store, device: Device, level: str, period: str, days: tuple[str, str]) -> None:
+    child = periods.LEVELS[level].child
+    below = periods.children(level, period).values()
+    gone = [Change(0, child, device.device_id, one) for one in below if overlaps_days(child, one, *days)]
+    propagate(store, Step(level, child), gone)
+
+
+def _erase_live(store: Store, stay: ErasedStay) -> None:
+    """Delete a live state of the erased time; a newer one loses what it still tells of it."""
+    live = store.live(stay.device_id)
+    if live is None or not any(_is_in(stay.span, at) for at in _instants(live)):
+        return
+    store.drop_live(stay.device_id)
+    if not _is_in(stay.span, live.at):
+        known = ((live.power_w, live.power_at), (live.import_wh, live.import_at), (live.export_wh, live.export_at))
+        power, imported, exported = (
+            (None, None) if at is not None and _is_in(stay.span, at) else (value, at) for value, at in known
+        )
+        left = live._replace(power_w=power[0], import_wh=imported[0], export_wh=exported[0], arrivals=())
+        store.put_live([left._replace(power_at=power[1], import_at=imported[1], export_at=exported[1])])
+
+
+def _instants(live: Live) -> list[int]:
+    known = [live.at, live.power_at, live.import_at, live.export_at, *(one.at for one in live.arrivals)]
+    return [at for at in known if at is not None]
+
+
+def _is_in(span: Window, at: int) -> bool:
+    return span.start <= at < span.end
+
+
+def _clear_quarantine(store: Store, device: Device, stay: ErasedStay) -> None:
+    if gone := _quarantined(store, device, stay):
+        store.clear_quarantine(device.device_id, gone)
+
+
+def _quarantined(store: Store, device: Device, stay: ErasedStay) -> list[tuple[str, str]]:
+    """Return the quarantined keys of the erased time."""
+    days, found = days_of_span(device, stay.span), []
+    for line in store.quarantined(device.device_id):
+        table, _, key = line.partition(": ")[0].partition(" ")
+        if table == READINGS:
+            is_ours = int(key) < stay.end and stay.start < int(key) + HALF_HOUR
+        else:
+            is_ours = overlaps_days(table if table in periods.LEVELS else "day", key, *days)
+        found += [(table, key)] if is_ours else []
+    return found
+
+
+# Proof
+
+
+def remains(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
+    """Yield one line for each place that still holds something of a plan, and empty lines between short steps."""
+    for device, stay in _present_stays(store, plan):
+        yield from _left_evidence(store, stay)
+        yield from _left_documents(store, device, stay)
+        live = store.live(stay.device_id)
+        if live and any(_is_in(stay.span, at) for at in _instants(live)):
+            yield f"the live state of {stay.device_id}"
+        prices = store.prices(stay.device_id, stay.start, stay.end - 1)
+        if prices.import_prices or prices.export_prices:
+            yield f"prices of {stay.device_id}"
+        yield from (f"quarantined {table} {key}" for table, key in _quarantined(store, device, stay))
+        if plan.household and plan.household in {one.household for one in occupancies(device)}:
+            yield f"the registry entry of {stay.device_id}"
+    if plan.household and store.household_devices(plan.household):
+        yield "the search index"
+    yield from _left_records(store, plan, now)
+
+
+def _left_evidence(store: Store, stay: ErasedStay) -> Iterator[str]:
+    kept, at = {one.at for one in stay.boundaries}, stay.start - 1
+    while starts := store.block_starts(stay.device_id, at, MONTH_BLOCKS):
+        inside = [one for one in starts if one < stay.end]
+        for start in inside:
+            own = [one.at for one in store.readings(stay.device_id, start, start) if _is_in(stay.span, one.at)]
+            spans = store.intervals(stay.device_id, start, start)
+            if [one for one in own if one not in kept] or any(one.start < stay.end for one in spans):
+                yield f"evidence of {stay.device_id} in the half hour from {periods.iso_utc(start)}"
+        yield ""
+        if len(inside) < len(starts):
+            return
+        at = starts[-1]
+
+
+def _left_documents(store: Store, device: Device, stay: ErasedStay) -> Iterator[str]:
+    first, last = days_of_span(device, stay.span)
+    for row in periods.LEVELS.values():
+        for period in store.periods(row.name, device.device_id):
+            if not overlaps_days(row.name, period, first, last):
+                continue
+            own = periods.days(row.name, period)
+            document = store.document(row.name, device.device_id, period)
+            below = periods.children(row.name, period).items() if row.child else ()
+            inside = [name for name, one in below if first <= periods.days(row.child, one)[0] <= last]
+            inside = [name for name in inside if periods.days(row.child, dict(below)[name])[1] <= last]
+            if (first <= own[0] and own[1] <= last) or (document and any(name in document.parts for name in inside)):
+                yield f"the {row.name} {period} of {device.device_id}"
+        yield ""
+
+
+def _left_records(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
+    """Walk every collection for the names of the household and its people."""
+    names = names_of(plan)
+    quoted = [orjson.dumps(name).decode() for name in names]
+    for row in COLLECTIONS if names else ():
+        for collection in _collections(store, row, plan, now):
+            after = ""
+            while page := store.records(collection, after, limit=PAGE):
+                for key, body in page:
+                    is_ours = row is rows.ERASURES or not (body in names or any(one in body for one in quoted))
+                    if not is_ours or (row is not rows.ERASURES and set(key.split()) & set(names)):
+                        yield f"the record {key} of {collection}"
+                yield ""
+                after = page[-1].key + "\0"
+
+
+def _collections(store: Store, row: Collection, plan: ErasurePlan, now: int) -> list[str]:
+    """Return the collections of a row that can hold something of a plan."""
+    if not row.part:
+        return [row.of()]
+    parts: dict[str, list[str]] = {
+        "device": sorted({one.device_id for one in plan.stays}),
+        "user": [one.user_id for one in plan.people],
+        "shard": [f"{shard:02d}" for shard in range(row.shards)],
+        "day": [periods.day_of(now - back * DAY_S, "UTC") for back in range(rows.KEPT_DAYS + 1)],
+        "pseudonym": _pseudonyms(store) if row.part == "pseudonym" else [],
+    }
+    return [row.of(part) for part in parts[row.part]]
+
+
+def _pseudonyms(store: Store) -> list[str]:
+    """Return the pseudonyms of all who have an entry in the audit."""
+    found, after = set[str](), ""
+    while page := store.records(LEDGER, after, limit=PAGE):
+        found |= {orjson.loads(body)[2] for _, body in page}
+        after = page[-1].key + "\0"
+    return sorted(found)

@@ -1,0 +1,183 @@
+"""The plan of an erasure: which times of which devices, which people, and what there is of them.
+
+The plan is made once, before anything is deleted, and is kept in the store until the end, so that an erasure that was
+stopped goes on with it. It has the registers at both ends of each erased time: they keep the days beside it exact.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import NamedTuple
+
+import msgspec
+import orjson
+
+from aggregator.core import periods
+from aggregator.core.documents import Device
+from aggregator.core.errors import ConfigurationError, shown
+from aggregator.core.faults import segments
+from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY, LEVELS, Window, block_start
+from aggregator.core.readings import Reading
+from aggregator.core.registers import CHANNELS, parse_overrides, register_at, register_of
+from aggregator.store.collections import USERS
+from aggregator.store.occupancies import occupancies, stay_spans
+from aggregator.store.port import Store
+
+PAGE = 500
+NEAR_BLOCKS = 48  # half hours read on each side of an end, to tell the register there
+
+
+class ErasedStay(NamedTuple):
+    """A time of a device that is to be erased."""
+
+    device_id: str
+    start: int  # UTC seconds
+    end: int  # UTC seconds; FOR_EVER while nobody else has moved in
+    boundaries: tuple[Reading, ...] = ()  # the registers at the start and at the end, where readings beside tell them
+
+    @property
+    def span(self) -> Window:
+        """Return the time."""
+        return Window(self.start, self.end)
+
+
+class Resident(NamedTuple):
+    """A person of a household who may sign in."""
+
+    user_id: str
+    email: str
+
+    @property
+    def ids(self) -> list[str]:
+        """Return the names by which records know the person."""
+        return [one for one in (self.user_id, self.email) if one]
+
+    @property
+    def attempts(self) -> list[str]:
+        """Return the keys of the attempts to sign in, as `dashboard.accounts` makes them."""
+        return [f"account-{sha256(one.strip().lower().encode()).hexdigest()}" for one in self.ids]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasurePlan:
+    """All that belongs to a household."""
+
+    household: str
+    stays: tuple[ErasedStay, ...]
+    people: tuple[Resident, ...]
+
+    def to_text(self) -> str:
+        """Return the plan as JSON."""
+        return msgspec.json.encode(self).decode()
+
+
+def plan_from_text(text: str) -> ErasurePlan:
+    """Return the plan of a JSON text."""
+    return msgspec.json.decode(text, type=ErasurePlan)
+
+
+def make_plan(store: Store, household: str) -> ErasurePlan:
+    """Return the plan of a household's erasure. Raises ConfigurationError where nothing is kept of it."""
+    devices = [device for one in store.household_devices(household) if (device := store.device(one))]
+    stays = [_stay(store, device, span) for device in devices for span in stay_spans(device, household)]
+    people = tuple(residents(store, household))
+    if not stays and not people:
+        raise ConfigurationError(f"nothing is kept of a household {shown(household)}; `wattfall device list` shows all")
+    return ErasurePlan(household, tuple(stays), people)
+
+
+def residents(store: Store, household: str) -> Iterator[Resident]:
+    """Yield the people of a household who have an account."""
+    after = ""
+    while page := store.records(USERS.of(), after, limit=PAGE):
+        for key, body in page:
+            user = orjson.loads(body)
+            if user.get("household") == household and user.get("role") == "household":
+                yield Resident(key, user.get("email", ""))
+        after = page[-1].key + "\0"
+
+
+def household_of(store: Store, device_id: str, start: int, end: int) -> str:
+    """Return the household that lived at the home of a device in exactly this time; empty for none."""
+    device = store.device(device_id)
+    names = {one.household for one in occupancies(device)} if device else set()
+    return next((one for one in names if device and one and Window(start, end) in stay_spans(device, one)), "")
+
+
+def household_of_person(store: Store, user_id: str) -> str:
+    """Return the household of an account; empty without one."""
+    body = store.record(USERS.of(), user_id)
+    return str(orjson.loads(body).get("household", "")) if body else ""
+
+
+def _stay(store: Store, device: Device, span: Window) -> ErasedStay:
+    ends = [at for at in span if 0 < at < FOR_EVER]
+    found = [boundary for at in ends if (boundary := boundary_at(store, device, at))]
+    return ErasedStay(device.device_id, *span, tuple(found))
+
+
+def boundary_at(store: Store, device: Device, at: int) -> Reading | None:
+    """Return the registers of a device at an instant, as its readings before and after tell them; None without both."""
+    before, after = (store.block_starts(device.device_id, at, side * NEAR_BLOCKS) for side in (-1, 1))
+    readings = store.readings(device.device_id, min([*before, block_start(at)]), max([*after, block_start(at)]))
+    overrides, values = parse_overrides(device.exchange_overrides), dict[str, int | None]()
+    for channel in CHANNELS:
+        for piece in segments(register_of(readings, channel, overrides), device.max_power_w):
+            if piece.ats[0] < at <= piece.ats[-1]:
+                values[channel] = register_at(piece, at)
+    meter = next((one.meter_id for one in reversed(readings) if one.at <= at and one.meter_id), None)
+    imported, exported, volume = (values.get(channel) for channel in CHANNELS)
+    return Reading(device.device_id, at, None, imported, exported, meter, volume) if values else None
+
+
+# What there is
+
+
+def told(store: Store, plan: ErasurePlan) -> Iterator[str]:
+    """Yield lines for people: what is going to be erased, and how much."""
+    for stay in plan.stays:
+        device = store.device(stay.device_id) or Device(stay.device_id)
+        counts = [f"{len(_periods(store, device, level, stay.span))} {LEVELS[level].table}" for level in LEVELS]
+        yield (
+            f"{stay.device_id}: {_days(device, stay.span)}, {_blocks(store, stay)} half hours of readings,"
+            f" {', '.join(counts)}, and all records about it"
+        )
+    names = ", ".join(one.email or one.user_id for one in plan.people) or "none"
+    yield f"accounts, with sessions and invitations: {names}"
+
+
+def _days(device: Device, span: Window) -> str:
+    first = "the first day" if span.start == 0 else periods.day_of(span.start, device.timezone)
+    return f"{first} to {'today' if span.end == FOR_EVER else periods.day_of(span.end - 1, device.timezone)}"
+
+
+def _blocks(store: Store, stay: ErasedStay) -> int:
+    count, at = 0, stay.start - 1
+    while starts := store.block_starts(stay.device_id, at, PAGE):
+        count += sum(start < stay.end for start in starts)
+        if starts[-1] >= stay.end:
+            break
+        at = starts[-1]
+    return count
+
+
+def _periods(store: Store, device: Device, level: str, span: Window) -> list[str]:
+    first, last = days_of_span(device, span)
+    return [one for one in store.periods(level, device.device_id) if overlaps_days(level, one, first, last)]
+
+
+def days_of_span(device: Device, span: Window) -> tuple[str, str]:
+    """Return the first and the last local day of a span."""
+    first = FIRST_DAY if span.start == 0 else periods.day_of(span.start, device.timezone)
+    return first, LAST_DAY if span.end == FOR_EVER else periods.day_of(span.end - 1, device.timezone)
+
+
+def overlaps_days(level: str, period: str, first: str, last: str) -> bool:
+    """Whether a period has one of the days from `first` to `last`."""
+    own_first, own_last = periods.days(level, period)
+    return own_first <= last and first <= own_last
+
+
+def names_of(plan: ErasurePlan) -> Sequence[str]:
+    """Return the texts that may not be left anywhere: the household and its people."""
+    return [one for one in (plan.household, *(name for person in plan.people for name in person.ids)) if one]

@@ -1,0 +1,223 @@
+"""Erasures that are asked for, under way, or done: by a command, or by the household and the worker.
+
+A request waits WAIT_DAYS, in which one click takes it back. What has begun goes on after a crash, from the plan in its
+record. Caches of the web processes forget within an hour; then it is looked at once more, and the record goes.
+
+What was erased is noted beside a SQLite file, in a list that `wattfall restore` reads: an older backup has it again.
+The list has ids of devices and accounts, and times; no name.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from secrets import token_hex
+from typing import NamedTuple
+
+import orjson
+
+from aggregator.core import periods
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import DAY_S, HOUR
+from aggregator.erasure.erasing import WORKER, erasing, remains
+from aggregator.erasure.erasure_plan import ErasurePlan, household_of, household_of_person, make_plan, plan_from_text
+from aggregator.settings import Settings
+from aggregator.store import file_of
+from aggregator.store.collections import ERASURES
+from aggregator.store.port import Store
+from aggregator.support.actions import record_erasure
+from aggregator.support.audit import Audit, Who
+
+WAIT_DAYS = 7
+AGAIN_S = HOUR + 600  # from the erasure to the last look: cached answers live for an hour
+RECOVERY_DAYS = 35  # of DynamoDB's point-in-time recovery
+PAGE = 500
+_ASKED, _TAKEN_BACK, _BEGUN, _AGAIN = "asked", "taken back", "begun", "again"
+Note = Callable[[ErasurePlan], object]
+log = logging.getLogger("wattfall.erasure")
+
+
+class ErasureRequest(NamedTuple):
+    """The record of an erasure."""
+
+    state: str
+    at: int  # UTC seconds: when it is due, or is to be looked at once more
+    plan: str = ""  # JSON text, from its beginning on
+
+    @property
+    def body(self) -> str:
+        """Return the record's body."""
+        return orjson.dumps([*self]).decode()
+
+
+# Waiting
+
+
+def ask_for_erasure(store: Store, household: str, now: int) -> int:
+    """Ask for the erasure of a household; return when it is due (UTC seconds). A repeated request changes nothing."""
+    due = now + WAIT_DAYS * DAY_S
+    if store.put_record(ERASURES.of(), household, ErasureRequest(_ASKED, due).body, was=None):
+        return due
+    return erasure_due(store, household) or due
+
+
+def erasure_due(store: Store, household: str) -> int | None:
+    """Return when the erasure of a household is due, UTC seconds; None where nobody asked for one."""
+    request = _request(store, household) if household else None
+    return request.at if request and request.state in (_ASKED, _BEGUN) else None
+
+
+def take_back(store: Store, household: str) -> bool:
+    """Take a request back; return whether it had not begun."""
+    body = store.record(ERASURES.of(), household)
+    request = ErasureRequest(*orjson.loads(body)) if body else None
+    if not request or request.state != _ASKED:
+        return False
+    taken = ErasureRequest(_TAKEN_BACK, request.at).body
+    if not store.put_record(ERASURES.of(), household, taken, was=body):
+        return False
+    store.drop_record(ERASURES.of(), household)
+    return True
+
+
+def _request(store: Store, key: str) -> ErasureRequest | None:
+    body = store.record(ERASURES.of(), key)
+    return ErasureRequest(*orjson.loads(body)) if body else None
+
+
+# Under way
+
+
+def begin(store: Store, audit: Audit, household: str, who: Who, reason: str, now: int) -> ErasurePlan:
+    """Return the plan of an erasure that begins now or has begun; its record and entries of the audit are written.
+
+    Raises ConfigurationError where nothing is kept of the household.
+    """
+    request = _request(store, household)
+    if request and request.state == _BEGUN:
+        return plan_from_text(request.plan)
+    plan = make_plan(store, household)
+    record_erasure(audit, who, sorted({stay.device_id for stay in plan.stays}), reason, now)
+    store.put_record(ERASURES.of(), household, ErasureRequest(_BEGUN, now, plan.to_text()).body)
+    return plan
+
+
+def carry_out(store: Store, audit: Audit, plan: ErasurePlan, now: int, note: Note) -> Iterator[str]:
+    """Erase and prove it, in short steps; yield what is left, a line each, and empty lines between the steps.
+
+    Without a line the erasure is done; a last look follows after AGAIN_S.
+    """
+    for _ in erasing(store, audit, plan, now):
+        yield ""
+    left = 0
+    for line in remains(store, plan, now):
+        left += bool(line)
+        yield line
+    if not left:
+        note(plan)
+        again = ErasurePlan("", plan.stays, ())
+        key = f"again {token_hex(8)}"
+        store.put_record(ERASURES.of(), key, ErasureRequest(_AGAIN, now + AGAIN_S, again.to_text()).body)
+        store.drop_record(ERASURES.of(), plan.household)
+        while store.scrub():
+            yield ""
+
+
+def due_erasures(store: Store, audit: Audit, now: int, note: Note) -> Iterator[None]:
+    """Carry out what is due at `now` (UTC seconds), in short steps. Faults are logged; the next call tries again."""
+    for key, body in store.records(ERASURES.of(), limit=PAGE):
+        request = ErasureRequest(*orjson.loads(body))
+        if request.state == _TAKEN_BACK:
+            store.drop_record(ERASURES.of(), key)
+        elif request.state == _BEGUN or request.at <= now:
+            try:
+                yield from _carried_out(store, audit, key, request, now, note)
+            except ConfigurationError as error:
+                log.error("an erasure waits: %s", error)
+
+
+def _carried_out(store: Store, audit: Audit, key: str, request: ErasureRequest, now: int, note: Note) -> Iterator[None]:
+    is_again = request.state == _AGAIN
+    if is_again:
+        plan = plan_from_text(request.plan)
+        steps = _looked_at_again(store, audit, plan, now)
+    else:
+        plan = begin(store, audit, key, WORKER, "the household asked for it", now)
+        steps = carry_out(store, audit, plan, now, note)
+    left = 0
+    for line in steps:
+        if line:
+            left += 1
+            log.error("an erasure has left %s; it is tried again", line)
+        yield
+    if not left:
+        log.info("erased: %d devices, %d accounts", len({one.device_id for one in plan.stays}), len(plan.people))
+    if is_again and not left:
+        store.drop_record(ERASURES.of(), key)
+
+
+def _looked_at_again(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator[str]:
+    for _ in erasing(store, audit, plan, now):
+        yield ""
+    yield from remains(store, plan, now)
+
+
+# Copies that forget later
+
+
+def forgotten_when(settings: Settings, url: str, household: str, now: int) -> Iterator[str]:
+    """Yield lines for people: when copies of the store will have forgotten a household that was erased at `now`."""
+    if not url.startswith("sqlite:"):
+        day = periods.day_of(now + RECOVERY_DAYS * DAY_S, "UTC")
+        yield f"point-in-time recovery can bring it back until {day} ({RECOVERY_DAYS} days), the streams until tomorrow"
+        again = f"wattfall household erase {household} --confirm {household}"
+        yield f"after a recovery to a time before now run `{again}` again"
+        return
+    if settings.backup_dir:
+        day = periods.day_of(now + settings.backups_kept * DAY_S, "UTC")
+        yield f"the backups in {settings.backup_dir} have it until {day} (WATTFALL_BACKUP_DAYS={settings.backups_kept})"
+    yield "copies that you made yourself have it until you delete them; `wattfall restore` erases it from them again"
+    yield "web processes hold cached charts for up to an hour; the worker looks once more after that"
+
+
+def note_for(url: str) -> Note:
+    """Return what notes an erasure where a restore finds it; nothing on DynamoDB, whose recovery makes new tables."""
+    return note_beside(file_of(url)) if url.startswith("sqlite:") else lambda _: None
+
+
+# After a restore
+
+
+def list_beside(path: Path) -> Path:
+    """Return the list of erasures beside a SQLite file."""
+    return path.with_name(path.name + ".erasures")
+
+
+def note_beside(path: Path) -> Note:
+    """Return what appends a plan to the list beside a SQLite file, without the name of the household."""
+
+    def note(plan: ErasurePlan) -> None:
+        row = [[[*one[:3]] for one in plan.stays], [one.user_id for one in plan.people]]
+        file = list_beside(path)
+        file.touch(mode=0o600)
+        with file.open("ab") as lines:
+            lines.write(orjson.dumps(row) + b"\n")
+
+    return note
+
+
+def erased_again(store: Store, audit: Audit, path: Path, who: Who, now: int) -> Iterator[str]:
+    """Carry out what a restored backup has undone again, by the list beside a file; yield a line for each."""
+    file = list_beside(path)
+    for line in file.read_bytes().splitlines() if file.exists() else ():
+        for household in sorted(_households(store, *orjson.loads(line))):
+            plan = begin(store, audit, household, who, "a restored backup had it again", now)
+            left = [one for one in carry_out(store, audit, plan, now, lambda _: None) if one]
+            yield from (f"an erasure has left {one}" for one in left)
+            if not left:
+                yield f"erased again: {len(plan.stays)} times of devices, {len(plan.people)} accounts"
+
+
+def _households(store: Store, stays: list[list[object]], people: list[str]) -> set[str]:
+    """Return the households that lived in some times at devices, or to which accounts belong."""
+    found = {household_of(store, str(one[0]), int(str(one[1])), int(str(one[2]))) for one in stays}
+    return (found | {household_of_person(store, one) for one in people}) - {""}

@@ -1,0 +1,196 @@
+"""What an erasure does to the records of each collection: one rule a row of `collections`, and none may be missing.
+
+A rule of a device takes the erased stay, the key and the body of a record; it returns the body that stays, or None.
+A collection without personal data says why in FREE. The tables beside the records are in TABLES.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import orjson
+
+from aggregator.core import periods
+from aggregator.core.periods import DAY_S, FOR_EVER
+from aggregator.erasure.erasure_plan import ErasedStay, Resident
+from aggregator.store import collections as rows
+from aggregator.store.collections import Collection
+from aggregator.store.port import Store
+from aggregator.store.record_places import about_person
+from aggregator.waterfall.gap_records import erase_gaps
+
+PAGE = 500
+Rule = Callable[[ErasedStay, str, str], str | None]
+
+
+def _gone(_stay: ErasedStay, _key: str, _body: str) -> str | None:
+    return None
+
+
+def _if_open(stay: ErasedStay, _key: str, body: str) -> str | None:
+    """Delete what belongs to who lives there now."""
+    return None if stay.end == FOR_EVER else body
+
+
+def _by_status(stay: ErasedStay, _key: str, body: str) -> str | None:
+    (at, *_), *_ = orjson.loads(body)
+    return None if stay.start <= at < stay.end else body
+
+
+def _by_hours(stay: ErasedStay, _key: str, body: str) -> str | None:
+    hours = orjson.loads(body)
+    left = {hour: row for hour, row in hours.items() if not stay.start <= row[0] < stay.end}
+    return orjson.dumps(left).decode() if 0 < len(left) < len(hours) else body if left else None
+
+
+def _by_day(stay: ErasedStay, key: str, body: str) -> str | None:
+    """Delete the counts of a UTC day that has erased time: nobody can divide them."""
+    start = periods.day_start(key, "UTC")
+    return None if start < stay.end and stay.start < start + DAY_S else body
+
+
+def _by_state(stay: ErasedStay, _key: str, body: str) -> str | None:
+    return None if stay.start <= orjson.loads(body)[1] < stay.end else body
+
+
+def _by_key(stay: ErasedStay, key: str, body: str) -> str | None:
+    return None if stay.start <= int(key) < stay.end else body
+
+
+def _by_import(stay: ErasedStay, _key: str, body: str) -> str | None:
+    """Take what an import tells of its file and its energy; its number stays, which names its layer."""
+    known = orjson.loads(body)
+    if known["first"] >= stay.end or known["last"] < stay.start:
+        return body
+    nothing = dict.fromkeys(("import_wh", "export_wh", "volume_l"))
+    blank: dict[str, object] = {"by": "", "file": "", "digest": "", "how": [], **nothing}
+    return orjson.dumps(known | blank).decode()
+
+
+OF_DEVICE: Mapping[Collection, Rule] = {
+    rows.STATUS: _by_status,
+    rows.SIGNAL: _by_hours,
+    rows.WATCHED: _gone,
+    rows.REFUSED_STATE: _by_state,
+    rows.REFUSED: _by_day,
+    rows.REFUSED_MESSAGES: _gone,  # a message may tell of any time
+    rows.TOKENS: _if_open,
+    rows.BACKFILLED: _by_key,
+    rows.CLAIMS_NEWEST: _gone,
+    rows.TARIFF_BEFORE: _gone,
+    rows.IMPORTS: _by_import,
+}
+# Rows that functions of their own walk: `erase_device_records`, `erase_person`, the audit, requests.
+WALKED = {
+    *(rows.ESTIMATED_GAPS, rows.SPOOL, rows.REFUSED_DAYS, rows.CLAIMS),
+    *(rows.AUDIT, rows.AUDIT_OF_DEVICE, rows.AUDIT_OF_PERSON, rows.AUDIT_CARDS, rows.AUDIT_PEOPLE),
+    *(rows.USERS, rows.EMAILS, rows.INVITED, rows.AUDIT_GRANTS, rows.AUDIT_SEARCHES, rows.ATTEMPTS),
+    *(rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.API_KEYS, rows.API_USES, rows.ERASURES),
+}
+FREE: Mapping[Collection, str] = {
+    rows.AUDIT_DAYS: "numbers of entries",
+    rows.AUDIT_HEAD: "the hash of an entry",
+    rows.FLEET: "counts of the fleet",
+    rows.FLEET_DAYS: "counts of the fleet",
+    rows.FLEET_DEVICES: "ids of devices, for a day",
+    rows.MARKS: "what the store was made for",
+}
+TABLES: Mapping[str, str] = {
+    "readings": "erase_evidence",
+    "recent": "erase_evidence",
+    "intervals": "erase_evidence",
+    "layers": "erase_evidence",
+    **{level.table: "drop_documents" for level in periods.LEVELS.values()},
+    "live": "drop_live",
+    "prices": "drop_prices",
+    "devices": "without_household",
+    "device_terms": "put_device writes the terms of a device anew",
+    "records": "the rules of this module",
+    "aside": "clear_quarantine",
+    "checkpoints": "clear_quarantine; leases name no device",
+    "horizons": "free: until when readings have expired",
+    "changes": "free: dirty keys, which the worker settles",
+    "sqlite_sequence": "free: a counter of changes",
+}
+
+
+def erase_device_records(store: Store, stay: ErasedStay, now: int) -> Iterator[None]:
+    """Delete the records about the erased time of a device, in short steps."""
+    for row, rule in OF_DEVICE.items():
+        yield from _walked(store, stay, row, rule, now)
+    erase_gaps(store, stay.device_id, stay.span)
+    yield
+    yield from _spooled(store, stay)
+    yield from _naming(store, (rows.CLAIMS,), stay.device_id)
+    shard = rows.REFUSED_DAYS.shard_of(stay.device_id)
+    for back in range(rows.KEPT_DAYS + 1):
+        day = periods.day_of(now - back * DAY_S, "UTC")
+        if _by_day(stay, day, "") is None:
+            _forget_count(store, rows.REFUSED_DAYS.of(day), shard, stay.device_id, now)
+        yield
+
+
+def _walked(store: Store, stay: ErasedStay, row: Collection, rule: Rule, now: int) -> Iterator[None]:
+    """Apply a rule to the records of a row about a device."""
+    if row.part == "device":
+        place, first, last = row.of(stay.device_id), "", ""
+    else:
+        place, first = row.of(row.shard_of(stay.device_id)) if row.part else row.of(), stay.device_id
+        last = first
+    after = first
+    while page := store.records(place, after, last, PAGE) if last else store.records(place, after, limit=PAGE):
+        for key, body in page:
+            left = rule(stay, key, body)
+            if left is None:
+                store.drop_record(place, key)
+            elif left != body:
+                store.put_record(place, key, left, expires=row.expires(now))
+        yield
+        after = page[-1].key + "\0"
+
+
+def _naming(store: Store, naming: Iterable[Collection], name: str) -> Iterator[None]:
+    """Delete the records of rows whose body is or quotes a name."""
+    for row in naming:
+        after = ""
+        while page := store.records(row.of(), after, limit=PAGE):
+            for key, body in page:
+                if body == name or f'"{name}"' in body:
+                    store.drop_record(row.of(), key)
+            yield
+            after = page[-1].key + "\0"
+
+
+def _spooled(store: Store, stay: ErasedStay) -> Iterator[None]:
+    """Delete the messages of a device that wait, if they came in the erased time."""
+    first, last = f"{stay.device_id} ", f"{stay.device_id} ~"
+    while page := store.records(rows.SPOOL.of(), first, last, PAGE):
+        for key, body in page:
+            if stay.start <= orjson.loads(body)[1] < stay.end:
+                store.drop_record(rows.SPOOL.of(), key)
+        yield
+        first = page[-1].key + "\0"
+
+
+def _forget_count(store: Store, collection: str, shard: str, device_id: str, now: int) -> None:
+    def without(body: str | None) -> str | None:
+        counts = orjson.loads(body) if body else {"devices": {}}
+        if device_id not in counts["devices"]:
+            return None
+        del counts["devices"][device_id]
+        return orjson.dumps(counts).decode()
+
+    rows.update_record(store, collection, shard, without, expires=rows.REFUSED_DAYS.expires(now))
+
+
+def erase_person(store: Store, person: Resident) -> Iterator[None]:
+    """Delete the records of a person in short steps, the account last."""
+    yield from _naming(store, (rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.CLAIMS), person.user_id)
+    for attempt in person.attempts:
+        store.drop_record(rows.ATTEMPTS.of(), attempt)
+    places = about_person(person.user_id, person.email)
+    for place in sorted(places, key=lambda one: one.row is rows.USERS):
+        if place.key:
+            store.drop_record(place.collection, place.key)
+        else:
+            for record in store.records(place.collection, limit=PAGE):
+                store.drop_record(place.collection, record.key)
+        yield

@@ -1,0 +1,79 @@
+"""What people come to find out, as few clicks as it takes; the other tasks have tests of their own.
+
+Tariff and undo: test_tariff.py. Keyboard: test_accessibility.py. Tap, swipe, picker: test_phone.py, test_picker.py. The
+desk: test_support.py. A dead connection: test_live.py.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Open
+
+
+def facts(page: Page) -> dict[str, str]:
+    """Return the figures under the chart by their names."""
+    page.wait_for_selector("#facts dd")
+    names, values = page.locator("#facts dt").all_inner_texts(), page.locator("#facts dd").all_inner_texts()
+    return dict(zip(names, values, strict=True))
+
+
+def test_from_home_to_the_cost_of_yesterday_in_three_clicks(visit: Open) -> None:
+    page = visit("/")
+    page.get_by_role("link", name=re.compile("cad-1")).click()
+    expect(page.locator("#power-number")).to_have_text("612")
+    expect(page.locator("#so-what")).to_contain_text(re.compile("Yesterday £[0-9.]+"))
+    page.get_by_role("link", name="Previous").click()
+    expect(page.get_by_role("heading", name="Sunday 22 November 2026")).to_be_visible()
+    page.get_by_role("link", name="£", exact=True).click()
+    expect(page.locator("#remarks")).to_contain_text("standing charge")
+
+
+def test_a_month_beside_the_one_of_a_year_ago_in_three_clicks(visit: Open) -> None:
+    page = visit("/d/cad-1")
+    page.get_by_role("link", name="Month", exact=True).click()
+    page.locator("summary", has_text="Compare").click()
+    page.get_by_role("link", name="a year ago").click()
+    expect(page.locator("#remarks")).to_contain_text(re.compile("November 2025"))
+
+
+def test_the_highest_hour_of_last_week_is_told_and_opens_in_one_click(visit: Open) -> None:
+    page = visit("/d/cad-1")
+    said = facts(page)["Highest hour of last week"]
+    found = re.fullmatch(r"[0-9.]+ kWh, (\w+ \d+ November), (\d\d:00–\d\d:00)", said)
+    assert found
+    page.get_by_role("link", name=said).click()
+    expect(page.get_by_role("heading", name=found[1])).to_be_visible()
+    expect(page.locator("#remarks")).to_contain_text(f"busiest {found[2]}")
+
+
+def test_a_month_of_export_has_what_was_earned_and_says_what_is_unknown(visit: Open) -> None:
+    page = visit("/d/cad-solar/month/2026-06")
+    expect(page.locator("#total")).to_contain_text(re.compile("imported and [0-9.]+ kWh exported"))
+    assert any("not known" in value for value in facts(page).values())
+    page.get_by_role("link", name="£", exact=True).click()
+    expect(page.locator("#remarks")).to_contain_text(re.compile("£[0-9.]+ earned"))
+
+
+def test_an_outage_is_one_click_from_the_headline(visit: Open) -> None:
+    page = visit("/d/cad-patchy/month/2026-11")
+    page.locator("#outages summary").click()
+    first = page.locator("#outages li").first
+    expect(first).to_contain_text(re.compile(r"\d\d:\d\d–\d\d:\d\d"))
+    first.get_by_role("link").click()
+    expect(page).to_have_url(re.compile("/day/2026-11-"))
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("CSV, half hours", ".csv"), ("Picture (PNG)", ".png")])
+def test_a_year_as_a_file_takes_three_clicks(visit: Open, tmp_path: Path, name: str, suffix: str) -> None:
+    page = visit("/d/cad-1")
+    page.get_by_role("link", name="Year", exact=True).click()
+    expect(page.get_by_role("heading", name="2026", exact=True)).to_be_visible()
+    page.locator("summary", has_text="Download").click()
+    with page.expect_download() as started:
+        page.get_by_role("link", name=name).click()
+    started.value.save_as(tmp_path / "file")
+    assert started.value.suggested_filename.endswith(suffix)
+    assert (tmp_path / "file").stat().st_size > 10_000
