@@ -42,9 +42,6 @@ class Assistant:
     def _hear(self, _client: object, _data: object, one: paho.MQTTMessage) -> None:
         self._heard.put((one.topic, bytes(one.payload), one.retain))
 
-    def _hear(self, _client: object, _data: object, one: paho.MQTTMessage) -> None:
-        self._heard.put((one.topic, bytes(one.payload), one.retain))
-
     def hear(self, count: int) -> list[tuple[str, bytes, bool]]:
         return [self._heard.get(timeout=PATIENCE_S) for _ in range(count)]
 
