@@ -259,7 +259,7 @@ def sender(app: Dash, method: str, rule: Rule) -> Callable[[FlaskClient, str], T
         address = app.server.url_map.bind("localhost").build(rule.endpoint, values, method)
         if method == "GET":
             asked = {"unit": "money", "next": f"/d/{device_id}", "q": device_id, "from": DAY, "to": DAY}
-            return client.get(address, query_string=asked)
+            return client.get(address, query_string=asked, buffered=True)
         token = token_in(client.get("/account", follow_redirects=True).text)
         confirmed = {"action": "confirm", "tariff": "", "made-against": "another tariff"}
         return client.post(address, data={"csrf": token, "choice": "willow", "device": device_id, **confirmed})
