@@ -30,7 +30,7 @@ TARIFF = tariff_from_json(
     }
 )
 
-Get = Callable[[str], TestResponse]
+Get = Callable[..., TestResponse]
 
 
 class Watched:
@@ -68,21 +68,7 @@ def watched(store: Store) -> Watched:
 @pytest.fixture
 def get(watched: Watched) -> Get:
     client = at_home(watched)
-    return lambda path: client.get(path, buffered=True)
-
-
-@pytest.fixture
-def stream(watched: Watched) -> Iterator[Get]:
-    """The same for an answer that is read piece by piece."""
-    client, opened = at_home(watched), list[TestResponse]()
-
-    def get(path: str) -> TestResponse:
-        opened.append(client.get(path))
-        return opened[-1]
-
-    yield get
-    for one in opened:
-        one.close()
+    return lambda path, **how: client.get(path, **how)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +76,7 @@ def read(originals: Originals, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """The same for tests that only read: one app on one store."""
     with originals.opened(some_weeks, tmp_path_factory.mktemp("downloads") / "homes.db") as store:
         client = at_home(store)
-        yield lambda path: client.get(path, buffered=True)
+        yield lambda path: client.get(path)
 
 
 def table(answer: TestResponse) -> list[dict[str, str]]:
@@ -205,8 +191,8 @@ def test_a_device_id_with_colons_gets_a_safe_file_name(get: Get, store: Store) -
     assert table(answer) == table(get("/api/v1/devices/70:b3:d5/day/2026-11-22.csv"))
 
 
-def test_a_year_of_half_hours_is_streamed_by_the_month(stream: Get, watched: Watched) -> None:
-    chunks = stream("/api/v1/devices/cad-1/year/2025.csv?by=half-hour").iter_encoded()
+def test_a_year_of_half_hours_is_streamed_by_the_month(get: Get, watched: Watched) -> None:
+    chunks = get("/api/v1/devices/cad-1/year/2025.csv?by=half-hour", buffered=False).iter_encoded()
     assert next(chunks).startswith(b"start,end,")
     assert watched.ranges == [("day", "2025-01-01", "2025-01-31")]
     assert next(chunks).count(b"\r\n") == ROWS
@@ -223,9 +209,9 @@ def test_the_future_is_not_read(get: Get, watched: Watched) -> None:
     assert len(watched.ranges) == 11
 
 
-def test_a_store_failure_aborts_the_download(stream: Get, watched: Watched) -> None:
+def test_a_store_failure_aborts_the_download(get: Get, watched: Watched) -> None:
     watched.answers = 3
-    chunks = stream("/api/v1/devices/cad-1/year/2025.csv?by=half-hour").iter_encoded()
+    chunks = get("/api/v1/devices/cad-1/year/2025.csv?by=half-hour", buffered=False).iter_encoded()
     with pytest.raises(StoreAway):
         b"".join(chunks)
 
@@ -380,7 +366,7 @@ def test_open_months_and_years_hold_the_day_that_is_not_carried(copy: Copy, firs
     client = at_home(store)
 
     def energy(address: str) -> object:
-        return client.get(f"/api/v1/devices/cad-1/{address}", buffered=True).get_json()["import_wh"]
+        return client.get(f"/api/v1/devices/cad-1/{address}").get_json()["import_wh"]
 
     days = [store.document("day", "cad-1", f"2026-11-{date:02d}") for date in range(1, 24)]
     november = sum(day.total.import_wh or 0 for day in days if day)
@@ -388,8 +374,6 @@ def test_open_months_and_years_hold_the_day_that_is_not_carried(copy: Copy, firs
     october = sum(month.total.import_wh or 0 for month in months if month)
     assert (energy(f"day/{today}"), energy("month/2026-11")) == (days[-1] and days[-1].total[0], november)
     assert energy("year/2026") == october + november
-    by_day, by_month = (
-        table(client.get(f"/api/v1/devices/cad-1/{one}.csv", buffered=True)) for one in ("month/2026-11", "year/2026")
-    )
+    by_day, by_month = (table(client.get(f"/api/v1/devices/cad-1/{one}.csv")) for one in ("month/2026-11", "year/2026"))
     assert sum(round(float(row["import_kwh"] or 0) * 1000) for row in by_day) == november
     assert sum(round(float(row["import_kwh"] or 0) * 1000) for row in by_month) == october + november
