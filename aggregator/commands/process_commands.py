@@ -141,7 +141,7 @@ def _census(store: Store, audit: Audit, note: Note) -> Census:
 
 def announced(sink: "Sink", subscriber: "Subscriber") -> "Sink":
     """Return a sink that also announces devices to Home Assistant, and publishes their values there."""
-    from aggregator.intake.home_assistant import Announcer
+    from aggregator.intake.edge.home_assistant import Announcer
 
     return Announcer(subscriber.publish, time.time).after(sink)
 

@@ -16,8 +16,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from aggregator.commands.process_commands import announced
 from aggregator.core.periods import iso_utc
 from aggregator.core.readings import Reading
+from aggregator.intake.edge.home_assistant import FRESH_S, MOST_DEVICES, Announcer, discovery, object_id
 from aggregator.intake.formats.message import Content, DeviceRules
-from aggregator.intake.home_assistant import FRESH_S, MOST_DEVICES, Announcer, discovery, object_id
 from aggregator.intake.ingest import Outcome, Received
 from aggregator.intake.mqtt import Subscriber, broker_of
 from aggregator.intake.mqtt_feed import MqttFeed
