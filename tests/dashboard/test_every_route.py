@@ -75,8 +75,6 @@ ROUTES = {
     "GET /account/keys": SIGNED_IN,
     "POST /account/keys": SIGNED_IN,
     "POST /account/keys/<key_id>/revoke": SIGNED_IN,
-    "POST /account/erase": SIGNED_IN,
-    "POST /account/keep": SIGNED_IN,
     "POST /account/password": SIGNED_IN,
     "POST /sign-out": SIGNED_IN,
     "POST /sign-out-everywhere": SIGNED_IN,
