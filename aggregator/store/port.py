@@ -131,8 +131,11 @@ class Store(Layered, Protocol):
     def readings_after(self, device_id: str, at: int) -> list[Reading]:
         """Return the readings later than an instant (UTC seconds), by time."""
 
-    def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
-        """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
+    def block_starts(self, device_id: str, at: int, count: int, *, of_readings: bool = False) -> list[int]:
+        """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first.
+
+        `of_readings` lets a store leave out the blocks that have intervals only.
+        """
 
     def erase_evidence(self, device_id: str, start: int, end: int) -> None:
         """Delete the readings from `start` to before `end` (UTC seconds) and the intervals that overlap this time.

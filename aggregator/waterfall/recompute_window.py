@@ -290,7 +290,7 @@ class RecomputeWindow:
         """Fetch more blocks on one side; False when none are left within LONGEST_S."""
         if self._is_all[side] or (size := next(self._sizes[side], None)) is None:
             return False
-        starts = self._store.block_starts(self._device.device_id, self._edge[side], side * size)
+        starts = self._store.block_starts(self._device.device_id, self._edge[side], side * size, of_readings=True)
         low, high = self._blocks.start - LONGEST_S - HALF_HOUR, self._blocks.end + LONGEST_S
         near = [start for start in starts if low <= start <= high]
         self._is_all[side] = len(near) < size

@@ -18,10 +18,11 @@ from aggregator.waterfall.retention import sweeping
 from aggregator.waterfall.steady_runs import SteadyRuns
 
 PASS, BATCH = 1000, 20_000  # change records per feed and pass; the second number is more than one device can make
-FEW = 1000  # devices with new evidence: so many are carried at once
+FEW = 1000  # devices with new evidence within COUNT_S: so many are carried at once
 PACE_S = 45  # from the first new evidence of a device to its day, in a larger fleet
+COUNT_S = 2 * PACE_S  # in which the devices with new evidence are counted; each is carried at least once
 LOOK_S, MOST_LOOKS = 1.0, 20_000  # between readings of the devices that somebody looks at, and their number
-SHARE_S = 0.2  # of a settling pass, before the next intake
+SHARE_S, DRAIN_S = 0.2, 5.0  # of a settling pass, before the next intake; of one that no intake waits for
 COMMIT_S = 0.05  # of a transaction that is shared by devices; a piece more may come on top
 IDLE_S = 0.25  # between polls of an empty feed
 LONGEST_PAUSE_S = 30.0  # between attempts while the store is away
@@ -43,9 +44,9 @@ class Agenda:
 
     def __init__(self, store: Store, pace: Callable[[], float] = time.monotonic) -> None:
         self.store, self.pace, self.runs = store, pace, SteadyRuns()
-        self._looked_at = set[str]()
+        self._looked_at, self._spoke = set[str](), set[str]()  # `_spoke`: with new evidence since a COUNT_S began
         self._is_large = False
-        self._next_look = pace()
+        self._next_look, self._next_count = pace(), pace() + COUNT_S
 
     def changes(self, feed: str, now: int) -> list[Change]:
         """Return dirty keys of a feed to propagate at `now` (UTC seconds); at FOR_EVER all, due or not.
@@ -56,13 +57,24 @@ class Agenda:
         if feed != READINGS or now == FOR_EVER:
             return self._oldest(feed, now)
         if self.pace() >= self._next_look:
-            self._look(now)
+            self._next_look = self.pace() + LOOK_S
+            self._looked_at = {record.key for record in self.store.records(WATCHED.of(), limit=MOST_LOOKS)}
         if not self._is_large:
-            return self._oldest(feed, now)
+            return self._counted(self._oldest(feed, now))
         due = self._oldest(feed, now - PACE_S)
         devices = self._looked_at | {change.device_id for change in due}
         rest = self.store.changes(feed, 0, now - PACE_S, devices)  # a device's half hours are carried together
-        return sorted(due + rest, key=lambda change: change.device_id not in self._looked_at)
+        return sorted(self._counted(due + rest), key=lambda change: change.device_id not in self._looked_at)
+
+    def _counted(self, changes: list[Change]) -> list[Change]:
+        """Count the devices that have new evidence within COUNT_S, and return their changes."""
+        self._spoke.update(change.device_id for change in changes)
+        is_over = self.pace() >= self._next_count
+        self._is_large = len(self._spoke) > FEW or (self._is_large and not is_over)
+        if is_over:
+            self._next_count = self.pace() + COUNT_S
+            self._spoke.clear()
+        return changes
 
     def _oldest(self, feed: str, until: int) -> list[Change]:
         """Return the oldest keys: enough for a pass, and more where a few devices made most of them."""
@@ -70,21 +82,14 @@ class Agenda:
         is_mixed = len(found) < PASS or 2 * len({change.device_id for change in found}) > len(found)
         return found if is_mixed else self.store.changes(feed, BATCH, until)
 
-    def _look(self, now: int) -> None:
-        """See how many devices have new evidence, and which ones somebody looks at; once in LOOK_S."""
-        self._next_look = self.pace() + LOOK_S
-        few = self.store.changes(READINGS, FEW + 1, now)
-        self._is_large = len({change.device_id for change in few}) > FEW
-        self._looked_at = {record.key for record in self.store.records(WATCHED.of(), limit=MOST_LOOKS)}
 
-
-def settle_once(store: Store, agenda: Agenda | None = None, now: int = FOR_EVER) -> int:
-    """Propagate each feed's dirty keys, for about SHARE_S. Return the number of keys; 0 means settled.
+def settle_once(store: Store, agenda: Agenda | None = None, now: int = FOR_EVER, share_s: float = SHARE_S) -> int:
+    """Propagate each feed's dirty keys, for about `share_s`. Return the number of keys; 0 means settled.
 
     The devices take turns, and each commit is short: none waits long for the work or the write lock of another.
     """
     agenda, every, count = agenda or Agenda(store), steps(), 0
-    until = agenda.pace() + SHARE_S
+    until = agenda.pace() + share_s
     for feed in dict.fromkeys(step.feed for step in every):
         own = [step for step in every if step.feed == feed]  # of a month both the year and a quarter may be made
         waiting = pieces(agenda.changes(feed, now))
@@ -121,7 +126,7 @@ def _commit(
 def drain(store: Store) -> int:
     """Settle until nothing is dirty. Return the number of change records propagated."""
     total, agenda = 0, Agenda(store)
-    while count := settle_once(store, agenda):
+    while count := settle_once(store, agenda, share_s=DRAIN_S):
         total += count
     return total
 

@@ -1,9 +1,9 @@
 """Files at random of a known year: how many are right at once, right after the question, refused, silently wrong.
 
-Run by hand: `python -m tests.bench.imports [COUNT] [SEED]` for files, `python -m tests.bench.imports rows [COUNT]` for
-the time and memory of one large file, in a process of its own. `imports_made.py` makes the files and says what is true
-of them. Each question is answered as the file was made. Silently wrong is a file that was taken with a figure that is
-not the home's, or without a row that no refusal names.
+Run by hand: `python -m tests.bench.imports [COUNT] [SEED]` for files, `python -m tests.bench.imports rows [COUNT]
+[STEP]` for the time and memory of one large file, in a process of its own. `imports_made.py` makes the files and says
+what is true of them. Each question is answered as the file was made. Silently wrong is a file that was taken with a
+figure that is not the home's, or without a row that no refusal names.
 """
 
 import io
@@ -109,14 +109,14 @@ def _is_same(truth: tuple[int | None, int | None] | None, taken: tuple[Any, ...]
     )
 
 
-def large(count: int) -> None:
-    """Take in so many rows of a minute; print the CPU time and the most memory."""
+def large(count: int, step_s: int) -> None:
+    """Take in so many rows of a minute, or another step; print the CPU time and the most memory."""
     with tempfile.TemporaryDirectory() as folder:
-        path, first = Path(folder) / "rows.csv", NOW - NOW % 86_400 - count * 60
+        path, first = Path(folder) / "rows.csv", NOW - NOW % 86_400 - count * step_s
         with path.open("w") as file:
             file.write("start,import_kwh\n")
             for place in range(count):
-                at = datetime.fromtimestamp(first + place * 60, UTC)
+                at = datetime.fromtimestamp(first + place * step_s, UTC)
                 file.write(f"{at:%Y-%m-%d %H:%M}:00,{(place * 7919 % 50) / 1000:.3f}\n")
         store, began = open_store(f"sqlite:///{folder}/rows.db"), time.process_time()
         known = Known("UTC", NOW)
@@ -138,7 +138,8 @@ def large(count: int) -> None:
 def main() -> None:
     """Make files, take them in, count."""
     if sys.argv[1:2] == ["rows"]:
-        large(int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000)
+        rows, step_s = sys.argv[2:3] or ["1000000"], sys.argv[3:4] or ["60"]
+        large(int(rows[0]), int(step_s[0]))
         return
     count, seed = (int(text) for text in (*sys.argv[1:], *("500", "7")[len(sys.argv) - 1 :]))
     counts, asked = Counter[str](), Counter[str]()

@@ -2,7 +2,8 @@
 
 A record is `imports/DEVICE` / number, and its id `DEVICE/NUMBER`. The evidence of an import is a layer of its own
 (`store.layers`), so taking it back is deleting the layer and computing the hours again that it told of. That is
-possible as long as its evidence is kept. The same file, read in the same way, resumes its import.
+possible as long as its evidence is kept. A day of which only the chart is left when an import fills it in keeps that;
+the record names it. The same file, read in the same way, resumes its import.
 
 States: `taking` (now, or stopped), `taken`, `undoing` (now, or stopped), `undone`.
 """
@@ -65,6 +66,7 @@ class ImportRecord:
     undone_at: int = 0
     undone_by: str = ""
     pending: tuple[int, int] | None = None  # hours that a stopped undo has not computed again
+    old_days: tuple[str, ...] = ()  # days of which only charts were kept, and in which it filled something in
 
     @property
     def id(self) -> str:
@@ -168,7 +170,8 @@ def _body(record: ImportRecord) -> str:
 def _decoded(body: str) -> ImportRecord:
     values = orjson.loads(body)
     pending = tuple(values["pending"]) if values["pending"] else None
-    return ImportRecord(**values | {"how": tuple(values["how"]), "pending": pending})
+    lists = {name: tuple(values[name]) for name in ("how", "old_days")}
+    return ImportRecord(**values | lists | {"pending": pending})
 
 
 # Taking back
@@ -194,7 +197,8 @@ def undo(
 ) -> ImportRecord:
     """Take an import back whole; days are settled on return, their months and years when the store is.
 
-    The evidence is then what it would be without the import. `progress` gets numbers of half hours. Can be stopped at
+    The evidence is then what it would be without the import. What it filled in on `old_days` stays there: no evidence
+    tells what else they would show. `progress` gets numbers of half hours. Can be stopped at
     any time, and goes on when it is called again. Raises ConfigurationError as `check_undo` does.
     """
     device = check_undo(store, record)

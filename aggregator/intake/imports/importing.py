@@ -5,15 +5,15 @@ record (`import_records`) tells of it, and takes it back. The live state stays u
 device.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from itertools import groupby, islice
 
-from aggregator.core.documents import Device
+from aggregator.core.documents import Device, Part
 from aggregator.core.errors import ConfigurationError, Refused
-from aggregator.core.periods import HALF_HOUR, Window, block_start, day_of, iso_utc
+from aggregator.core.periods import DAY_S, HALF_HOUR, Window, block_start, day_of, days_of, iso_utc
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import CHANNELS, MAX_GAP_S
 from aggregator.intake.imports.import_plan import (
@@ -43,10 +43,12 @@ from aggregator.intake.imports.recognise import Progress, Recognised
 from aggregator.intake.ingest import registered
 from aggregator.store.port import Store
 from aggregator.waterfall.levels import rewrite
+from aggregator.waterfall.stored_half_hours import is_old
 from aggregator.waterfall.worker import drain
 
 BATCH = 10_000  # rows
 _A_STEP = 1000  # rows between reports of progress
+Parts = Mapping[str, Part]  # of a day
 Bar = Callable[[str, int], AbstractContextManager[Progress]]  # label and amount of work -> progress
 
 
@@ -73,14 +75,32 @@ def take(
         record = report.record = begin_import(store, device, found, source, now)
         rows = _planned(store, device, found, report, progress, is_correction=source.is_correction)
         while batch := [row for row, _ in islice(rows, BATCH)]:
+            old = _old_days(store, device, batch)
             _write(store, device, record, batch, now)
             _check_standing(store, record)
-            put_import(store, _counted_in(record, report))
             settle(store)
+            filled = {day for day, parts in old.items() if parts != _parts(store, device, day)}
+            record = replace(record, old_days=tuple(sorted({*record.old_days, *filled})))
+            put_import(store, _counted_in(record, report))
         report.record = put_import(store, replace(_counted_in(record, report), state=TAKEN))
         settle(store)  # what a stopped import has left
     report.keep_refused(store, device.device_id, now)
     return report
+
+
+def _old_days(store: Store, device: Device, batch: Sequence[Evidence]) -> dict[str, Parts]:
+    """Return the charts of the days near a batch of which evidence may be gone."""
+    cutoff = store.retention_cutoff(device.device_id)
+    near = Window(batch[0][1] - DAY_S, batch[-1][1] + 2 * DAY_S)
+    days = days_of(near, device.timezone) if cutoff else ()
+    return {
+        day: _parts(store, device, day) for day in days if is_old(store.document("day", device.device_id, day), cutoff)
+    }
+
+
+def _parts(store: Store, device: Device, day: str) -> Parts:
+    document = store.document("day", device.device_id, day)
+    return document.parts if document else {}
 
 
 def changed_days(store: Store, device: Device, found: Recognised) -> list[DayChange]:

@@ -167,7 +167,7 @@ class DynamoStore(DynamoRegistry):
         blocks = self._view.blocks(device_id, first, last)
         return [interval for item in blocks for interval in intact(items.unpack_intervals, item)]
 
-    def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
+    def block_starts(self, device_id: str, at: int, count: int, *, of_readings: bool = False) -> list[int]:  # noqa: ARG002 - the port's
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
         return self._view.starts(device_id, at, count)
 

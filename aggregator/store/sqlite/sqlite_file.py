@@ -26,7 +26,9 @@ BUSY_S = 30.0  # longest wait for another's write, where nobody waits for an ans
 _PRAGMAS = ("synchronous = FULL", "cache_size = -16384", "mmap_size = 1073741824", "secure_delete = FAST")
 _LAYERS = """
 CREATE TABLE layers (device_id TEXT, start INTEGER, layer INTEGER, written INTEGER NOT NULL, readings BLOB,
-    intervals BLOB, PRIMARY KEY (device_id, start, layer)) WITHOUT ROWID
+    intervals BLOB, PRIMARY KEY (device_id, start, layer)) WITHOUT ROWID;
+CREATE INDEX layers_by_readings ON layers (device_id, start) WHERE readings IS NOT NULL;
+CREATE VIEW layers_of_readings AS SELECT device_id, start FROM layers WHERE readings IS NOT NULL
 """
 _SCHEMA = f"""{_LAYERS};
 CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
@@ -240,7 +242,8 @@ class SqliteFile:
         """Bring a file of version 1 to this one: it has no layers of imports."""
         with nullcontext() if self._one("PRAGMA user_version")[0] == VERSION else self.transaction():
             if self._one("PRAGMA user_version")[0] < VERSION:  # no other process was first
-                self._run(_LAYERS)
+                for statement in _LAYERS.split(";"):
+                    self._run(statement)
                 self._run(f"PRAGMA user_version = {VERSION}")
 
     def _add_levels(self) -> None:

@@ -31,6 +31,7 @@ SELECT start FROM layers WHERE device_id = ? AND layer = ? AND start BETWEEN ? A
 
 # All evidence: the column of its instant, the table
 EVIDENCE = (("start", "readings"), ("at", "recent"), ("start", "intervals"), ("start", "layers"))
+READINGS_OF = (("start", "readings"), ("at", "recent"), ("start", "layers_of_readings"))  # a view
 
 
 def _merge_rows(table: str, keys: str, values: tuple[str, ...], unless: str = "0") -> str:

@@ -39,6 +39,7 @@ from aggregator.store.sqlite.sqlite_layers import (
     MERGE_INTERVAL,
     MERGE_RECENT,
     MERGE_UNPACKED,
+    READINGS_OF,
     interval_rows,
     reading_rows,
 )
@@ -165,10 +166,11 @@ class SqliteStore(SqliteErasing):
             reading_rows, device_id, [(device_id, *row) for row in self._all(query, device_id, first, last)]
         )
 
-    def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
+    def block_starts(self, device_id: str, at: int, count: int, *, of_readings: bool = False) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
         side, order, edge = (">=", "ASC", block_start(at) + HALF_HOUR) if count > 0 else ("<", "DESC", _aligned(at))
-        queries = (_NEAREST.format(column, table, side, order) for column, table in EVIDENCE)
+        tables = READINGS_OF if of_readings else EVIDENCE
+        queries = (_NEAREST.format(column, table, side, order) for column, table in tables)
         starts = (self._found_blocks(query, device_id, edge, HALF_HOUR * (count > 0)) for query in queries)
         return [start for start, _ in islice(groupby(merge(*starts, reverse=count < 0)), abs(count))]
 

@@ -191,6 +191,28 @@ def test_an_undo_is_refused_once_the_rows_have_expired(store: Store) -> None:
         undo(store, find_import(store, "d/1"), "a test", NOW)
 
 
+def test_an_old_day_keeps_what_an_import_filled_in_and_is_named(store: Store) -> None:
+    past, recorded = AT - 100 * DAY, NOW - 90 * DAY
+    readings = [Reading("d", at, 400, 10_000 + (at - past) // 10, None) for at in range(past, past + DAY, 300)]
+    with patch.object(store, "_clock", lambda: recorded):
+        ingest(store, [one for one in readings if not past + 9 * HOUR < one.at < past + 15 * HOUR], recorded, "UTC")
+        drain(store)
+    with patch.object(store, "_clock", lambda: NOW):
+        ingest(store, [Reading("d", NOW, 1, 2_000_000, None)], NOW, "UTC")
+        drain(store)
+        assert sweep(store, 35, NOW) > 0
+        before = values(store)
+        starts = [past + place * HALF_HOUR for place in (*range(20, 26), *range(-240, -230))]
+        rows = "".join(f"{start},{start + HALF_HOUR},9\n" for start in starts)
+        bring(store, "start,end,import_wh\n" + rows)
+        record = taken_back(store, "d/1")
+    old, new = (periods.day_of(at, "UTC") for at in (past, past - 5 * DAY))
+
+    assert record.old_days == (old,)
+    assert {key for key, parts in values(store).items() if parts != before[key] and key[0] == "day"} == {("day", old)}
+    assert ("day", new) not in values(store)
+
+
 def test_a_stopped_undo_goes_on(store: Store) -> None:
     measured(store, (AT, AT + 5 * HOUR), (AT + 30 * HOUR, AT + 3 * DAY))
     before = values(store)
