@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from aggregator.core.documents import Device
 from aggregator.store.port import Store
 from dashboard.accounts.users import ADMIN
+from dashboard.app import POLL_MS
 from tests.aggregator.intake.brokers import Publisher, broker_in
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.test_accessibility import violations
@@ -49,7 +50,7 @@ def place(store: Store) -> Iterator[str]:
     store.put_device(Device("cad-1", household="acacia", name="12 Acacia Road"))
     somebody(store, EMAIL, ADMIN)
     somebody(store, "ann@example.org", household="acacia")
-    with served(dashboard(store, lambda: int(time.time()), **MAIL).server) as address:
+    with served(dashboard(store, lambda: int(time.time()), POLL_MS, **MAIL).server) as address:
         yield address
 
 
@@ -109,7 +110,7 @@ def test_a_manager_uploads_a_file_and_finds_its_home(page: Page, place: str) -> 
     page.goto(f"{place}/admin/upload")
     assert violations(page) == {}
     content = b"device,household,email\ncad-9,oak,bob@example.org\ncad-1,oak,\n"
-    page.set_input_files("#file", files=[{"name": "homes.csv", "mimeType": "text/csv", "buffer": content}])
+    page.set_input_files("#file", files=[FilePayload(name="homes.csv", mimeType="text/csv", buffer=content)])
     page.get_by_role("button", name="Show what it would do").click()
     expect(page.get_by_text("cad-1 belongs to acacia")).to_be_visible()
     assert violations(page) == {}
