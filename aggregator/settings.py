@@ -34,6 +34,7 @@ class Settings:
     oidc_client: str = ""
     oidc_secret: str = field(default="", repr=False)
     oidc_role_claim: str = "role"
+    oidc_acrs: tuple[str, ...] = ()
     mqtt_password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     log: str = "text"
@@ -77,6 +78,10 @@ def _secret(text: str) -> str:
 
 def _secrets(text: str) -> tuple[str, ...]:
     return tuple(_secret(one.strip()) for one in text.split(",") if one.strip())
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
 
 
 def _site(text: str) -> str:
@@ -175,6 +180,7 @@ SETTINGS = (
     Setting("WATTFALL_OIDC_CLIENT", "oidc_client", "", str, "what the provider calls Wattfall"),
     Setting("WATTFALL_OIDC_SECRET", "oidc_secret", "", str, "what Wattfall proves that with"),
     Setting("WATTFALL_OIDC_ROLE_CLAIM", "oidc_role_claim", "role", str, "the claim that holds the role"),
+    Setting("WATTFALL_OIDC_ACR", "oidc_acrs", "", _words, "values of `acr` that mean a second factor; comma between"),
 )
 
 

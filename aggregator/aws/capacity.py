@@ -10,7 +10,7 @@ from dataclasses import replace
 from math import ceil, inf
 from typing import NamedTuple
 
-from aggregator.aws.costs import DAY_STEP_S, INGEST_S, Plan, rows
+from aggregator.aws.costs import DAY_STEP_S, INGEST_S, Plan, request_s, requests_s, rows
 from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
 
 MONTH_S = 30 * DAY_S
@@ -20,6 +20,7 @@ ON_DEMAND_RECORDS = 200_000  # a second, into a stream on demand; it doubles wit
 PARTITION_UNITS = 1000  # write units a second of a partition of a table, which is a shard of its stream
 NEW_TABLE_UNITS, TABLE_UNITS = 4_000, 40_000  # write units a second: of a new table; of any, by default
 PUBLISHES, CONNECTIONS, CONNECTS = 20_000, 500_000, 500  # IoT Core: messages a second, devices, connects a second
+REQUESTS = 5_000  # a second, to the HTTP API: the throttle of the template
 CALLS, UNRESERVED = 1_000, 100  # of Lambda at once, in an account; what no function may reserve
 FIXED_CALLS = 68  # reserved in the template by `watched`, `fleet`, `closing` and `verify`
 RESERVED = {
@@ -51,11 +52,7 @@ def limits(plan: Plan, parameters: Mapping[str, float]) -> list[CapacityLimit]:
 
 
 def _limits(plan: Plan, parameters: Mapping[str, float]) -> Iterator[CapacityLimit]:
-    messages = plan.devices / (HALF_HOUR if plan.is_edge else plan.interval_s)
-    yield CapacityLimit("IoT Core: messages a second", messages, PUBLISHES, "quota of AWS")
-    yield CapacityLimit("IoT Core: connections", plan.devices, CONNECTIONS, "quota of AWS")
-    accepted = plan.shards * SHARD_RECORDS or ON_DEMAND_RECORDS
-    yield CapacityLimit("Kinesis: records a second", messages, accepted, "Shards" if plan.shards else "quota of AWS")
+    yield from _http_limits(plan) if plan.is_http else _stream_limits(plan)
     reserved = FIXED_CALLS + sum(parameters[name] * functions for name, functions in RESERVED.items())
     yield CapacityLimit("Lambda: calls at once, reserved", reserved, CALLS - UNRESERVED, "quota of AWS")
     yield ingest_limit(plan, parameters)
@@ -68,8 +65,25 @@ def _limits(plan: Plan, parameters: Mapping[str, float]) -> Iterator[CapacityLim
         yield CapacityLimit(f"DynamoDB: write units a second of the table {table}", units, TABLE_UNITS, "quota of AWS")
 
 
+def _stream_limits(plan: Plan) -> Iterator[CapacityLimit]:
+    messages = plan.devices / (HALF_HOUR if plan.is_edge else plan.interval_s)
+    yield CapacityLimit("IoT Core: messages a second", messages, PUBLISHES, "quota of AWS")
+    yield CapacityLimit("IoT Core: connections", plan.devices, CONNECTIONS, "quota of AWS")
+    accepted = plan.shards * SHARD_RECORDS or ON_DEMAND_RECORDS
+    yield CapacityLimit("Kinesis: records a second", messages, accepted, "Shards" if plan.shards else "quota of AWS")
+
+
+def _http_limits(plan: Plan) -> Iterator[CapacityLimit]:
+    yield CapacityLimit(
+        "API Gateway: requests a second", plan.devices * requests_s(plan), REQUESTS, "ThrottlingRateLimit"
+    )
+
+
 def ingest_limit(plan: Plan, parameters: Mapping[str, float]) -> CapacityLimit:
-    """Return the limit of the function `ingest`: devices a second."""
+    """Return the limit of the function `ingest` or `http`: devices a second."""
+    if plan.is_http:
+        load, capacity = plan.devices * requests_s(plan), parameters["HttpConcurrency"] / request_s(plan)
+        return CapacityLimit("http: requests a second", load, capacity, "HttpConcurrency")
     shards = plan.shards or max(4, ceil(plan.devices / plan.interval_s / SHARD_RECORDS))
     cores = min(parameters["IngestConcurrency"], BATCHES * shards)
     load = plan.devices / (HALF_HOUR if plan.is_edge else max(plan.window_s, plan.interval_s))
@@ -124,8 +138,10 @@ def recommended(plan: Plan) -> dict[str, int]:
     every = HALF_HOUR if plan.is_edge else max(plan.window_s, plan.interval_s)
     ingest = plan.devices / every * INGEST_S
     days = plan.devices / max(every, plan.waterfall_s) * DAY_STEP_S
+    http = plan.devices * requests_s(plan) * request_s(plan)
     return {
         "Shards": ceil(max(messages / SHARD_RECORDS, ingest / BATCHES) * SPARE),
         "IngestConcurrency": ceil(ingest * SPARE),
         "DaysConcurrency": ceil(days * SPARE),
+        **({"HttpConcurrency": ceil(http * SPARE)} if plan.is_http else {}),
     }

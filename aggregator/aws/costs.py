@@ -27,6 +27,7 @@ PRICES = {  # dollars
     "rule": 0.15e-6,  # IoT Core: a triggered rule, per 5 KB
     "action": 0.15e-6,  # IoT Core: an action of a rule
     "minute": 0.08e-6,  # IoT Core: connection
+    "request": 1.00e-6,  # API Gateway: of an HTTP API
     "shard-hour": 0.015,  # Kinesis, provisioned
     "put unit": 0.014e-6,  # 25 KB
     "stream-hour": 0.04,  # Kinesis on demand
@@ -41,6 +42,8 @@ PRICES = {  # dollars
 MONTH_S = 30 * DAY_S
 MEMORY_GB = 1769 / 1024
 INGEST_S, DAY_STEP_S, HIGHER_STEP_S = 0.004, 0.0125, 0.0075  # of a core, a device and step; `tests.bench.cloud`
+HTTP_S, HTTP_BLOCK_S = 0.020, 0.041  # of a core that waits for its 4 and 7 calls of 4 ms; `tests.bench.cloud`
+LIVE_S = 60  # between the live readings of an edge over HTTP
 CLOSINGS = 3  # writes of a day after its end: its last half hour, and what comes late
 WATCHED = 0.02  # of the devices, at any time
 MESSAGE = 200  # bytes of a reading as a rule wraps it
@@ -70,6 +73,7 @@ class Plan:
     alarms: int = 0
     statuses: float = 0  # changed statuses of a device an hour
     has_web: bool = False  # two instances behind a balancer
+    is_http: bool = False  # by the HTTP API; an edge then also sends live readings
 
 
 class CostRow(NamedTuple):
@@ -94,16 +98,18 @@ def rows(plan: Plan) -> list[CostRow]:
             plan,
             batches,
             live_size(),
-            device_reads(plan) + read_units(live_size(), is_consistent=True),
+            HTTP_READS if plan.is_http else device_reads(plan) + read_units(live_size(), is_consistent=True),
         ),
-        _table("watched", "live", plan, 0 if plan.is_edge else WATCHED * MONTH_S / plan.interval_s, live_size(), 0),
+        _table("http", "live", plan, _live_requests(plan), live_size(), HTTP_READS),
+        _table("watched", "live", plan, _watched(plan), live_size(), 0),
         _table("days", "days", plan, _updates(plan), day_size(plan), _day_reads(plan)),
         _table("months", "months", plan, closings, month_size(), _document_reads(plan, day_size(plan))),
         _table("years", "years", plan, CLOSINGS, year_size(), _document_reads(plan, month_size())),
         _table("statuses", "records", plan, plan.statuses * MONTH_S / 3600, 300, 3),
         _scans(plan),
     ]
-    services = [_storage(plan), _incoming(plan), _stream(plan), _functions(plan, steps), _alarms(plan), _web(plan)]
+    way_in = [_http(plan)] if plan.is_http else [_incoming(plan), _stream(plan)]
+    services = [_storage(plan), *way_in, _functions(plan, steps), _alarms(plan), _web(plan)]
     return [row for row in (*steps, *services) if row.dollars]
 
 
@@ -168,7 +174,20 @@ def _document_size(names: list[str], period: str, part: Part) -> int:
 
 
 def _batches(plan: Plan) -> float:
-    return MONTH_S / (HALF_HOUR if plan.is_edge else max(plan.window_s, plan.interval_s))
+    return MONTH_S / (HALF_HOUR if plan.is_edge else max(0 if plan.is_http else plan.window_s, plan.interval_s))
+
+
+def _watched(plan: Plan) -> float:
+    return 0 if plan.is_edge or plan.is_http else WATCHED * MONTH_S / plan.interval_s
+
+
+def requests_s(plan: Plan) -> float:
+    """Return the requests over HTTP of a device, a second."""
+    return (_batches(plan) + _live_requests(plan)) / MONTH_S
+
+
+def _live_requests(plan: Plan) -> float:
+    return MONTH_S / LIVE_S if plan.is_http and plan.is_edge else 0
 
 
 def _updates(plan: Plan) -> float:
@@ -196,6 +215,9 @@ def _readings(plan: Plan) -> CostRow:
 def device_reads(plan: Plan) -> float:
     """Return the read units of a registry read by a function that has written before."""
     return read_units(device_size(plan), is_consistent=True)
+
+
+HTTP_READS = 4  # read units of a request: the token, the viewer, the device and its live state
 
 
 def _twice(size: int) -> float:
@@ -241,6 +263,12 @@ def _incoming(plan: Plan) -> CostRow:
     return CostRow("come in", "IoT Core", messages, 0, 0, dollars)
 
 
+def _http(plan: Plan) -> CostRow:
+    """Return the cost of the HTTP API: a request for each reading, or an edge's half hours and live readings."""
+    requests = requests_s(plan) * MONTH_S * plan.devices
+    return CostRow("come in", "API Gateway", requests, 0, 0, requests * PRICES["request"])
+
+
 def _stream(plan: Plan) -> CostRow:
     records = plan.devices * MONTH_S / (HALF_HOUR if plan.is_edge else plan.interval_s)
     hours = MONTH_S / 3600
@@ -252,16 +280,24 @@ def _stream(plan: Plan) -> CostRow:
 
 
 def _functions(plan: Plan, steps: Iterable[CostRow]) -> CostRow:
-    """Return the cost of Lambda: ten calls a shard and window, and the measured time of each step."""
+    """Return the cost of Lambda: ten calls a shard and window, or one a request, and the measured time of each step."""
     requests = {row.step: row.requests for row in steps if row.step != "ingest" or row.place == "live"}
-    seconds = requests["ingest"] * INGEST_S + requests["days"] * DAY_STEP_S
-    seconds += (requests["months"] + requests["years"]) * HIGHER_STEP_S
+    seconds = requests["ingest"] * (request_s(plan) if plan.is_http else INGEST_S) + requests["http"] * HTTP_S
+    seconds += requests["days"] * DAY_STEP_S + (requests["months"] + requests["years"]) * HIGHER_STEP_S
     shards = plan.shards or max(4, ceil(plan.devices / (HALF_HOUR if plan.is_edge else plan.interval_s) / 1000))
-    windows = {"ingest": max(plan.window_s, 1), "days": max(plan.waterfall_s, 1)}
-    calls = sum(min(requests[step], 10 * shards * MONTH_S / window) for step, window in windows.items())
-    calls += shards * MONTH_S / 3 + CENSUSES + CLOSING_SCANS
+    most = 10 * shards * MONTH_S
+    calls = min(requests["days"], most / max(plan.waterfall_s, 1)) + requests["http"] + CENSUSES + CLOSING_SCANS
+    if plan.is_http:
+        calls += requests["ingest"]
+    else:
+        calls += min(requests["ingest"], most / max(plan.window_s, 1)) + shards * MONTH_S / 3
     dollars = calls * PRICES["invocation"] + seconds * MEMORY_GB * PRICES["GB-second"]
     return CostRow("carry", "Lambda", calls, 0, 0, dollars)
+
+
+def request_s(plan: Plan) -> float:
+    """Return the time of a request over HTTP."""
+    return HTTP_BLOCK_S if plan.is_edge else HTTP_S
 
 
 def _alarms(plan: Plan) -> CostRow:

@@ -36,6 +36,7 @@ from aggregator.core.errors import Refused, StoreAway, StoreUnusable
 from aggregator.core.live import live_state
 from aggregator.core.periods import DAY_S, LEVELS, RETENTION_DAYS
 from aggregator.core.readings import Reading, check_owner
+from aggregator.erasure.erasure_requests import due_erasures
 from aggregator.intake.clocks import refuse_old
 from aggregator.intake.device_status import looked_at
 from aggregator.intake.formats import FORMATS, Topic, read_whole
@@ -47,6 +48,7 @@ from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.items import changed_key, is_open, table_of
 from aggregator.store.occupancies import without_erased
 from aggregator.store.port import Change
+from aggregator.support.audit import Audit
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.levels import Step, propagate, steps
 from aggregator.waterfall.pricing import PRICES
@@ -85,6 +87,7 @@ class Functions:
     quarantine: Callable[[Sequence[DeadLetter]], None]
     clock: Callable[[], float] = time.time
     retention_days: int = RETENTION_DAYS
+    audit_secrets: tuple[str, ...] = ("",)
 
     def ingest(self, event: Record, left_s: LeftS = no_deadline) -> Answer:
         """Process a window of messages of the coalescing stream."""
@@ -149,9 +152,12 @@ class Functions:
         """Count the fleet, without the lag of the waterfall, which the alarms watch."""
         take_census(self.store, int(self.clock()), None)
 
-    def closing(self) -> None:
-        """Close the days and months of devices that have gone silent."""
+    def closing(self, left_s: LeftS = no_deadline) -> None:
+        """Close the days and months of devices that have gone silent; then go on with erasures while there is time."""
         close_periods(self.store, int(self.clock()))
+        for _ in due_erasures(self.store, Audit(self.store, self.audit_secrets), int(self.clock()), lambda _: None):
+            if left_s() < RESERVE_S:
+                break
 
     def propagate(self, step: Step, event: Record, left_s: LeftS = no_deadline) -> Answer:
         """Process a batch of change records of the level below."""
@@ -244,7 +250,13 @@ def functions() -> Functions:
     settings = load(os.environ)
     queue = os.environ.get("WATTFALL_DEAD_LETTERS", "")
     put_aside = partial(quarantine, queue)
-    return Functions(open_store(settings.store), settings.timezone, put_aside, retention_days=settings.retention_days)
+    return Functions(
+        open_store(settings.store),
+        settings.timezone,
+        put_aside,
+        retention_days=settings.retention_days,
+        audit_secrets=settings.audit_secrets,
+    )
 
 
 def _left_s(context: Any) -> LeftS:  # noqa: ANN401 - of Lambda's runtime
@@ -301,6 +313,6 @@ def fleet(_event: Record, _context: object) -> None:
     functions().fleet()
 
 
-def closing(_event: Record, _context: object) -> None:
+def closing(_event: Record, context: object) -> None:
     """The handler of `closing`."""
-    functions().closing()
+    functions().closing(_left_s(context))

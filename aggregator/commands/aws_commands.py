@@ -179,6 +179,7 @@ def package_command(folder: Path) -> None:
 @click.option("--window", type=click.IntRange(0, 300), help="Seconds of readings written together [the template's].")
 @click.option("--shards", type=click.IntRange(0, 10_000), help="Of the coalescing stream; 0: on demand.")
 @click.option("--edge", is_flag=True, help="Half-hour blocks from the device.")
+@click.option("--http", is_flag=True, help="By the HTTP API; an edge then also sends live readings.")
 @click.option("--tariff", is_flag=True, help="With half-hourly prices.")
 @click.option("--statuses", type=float, default=0.0, help="Changed statuses of a device an hour.")
 @click.option("--web", is_flag=True, help="With two instances of the web behind a balancer.")
@@ -196,7 +197,8 @@ def costs_command(devices: int, interval: int, *, is_json: bool, **options: Any)
     if is_json:
         click.echo(json.dumps(_costs_json(plan, own, found, sums)))
         return
-    sent = "half hours from the edge" if plan.is_edge else f"every {interval} s, window {plan.window_s:.0f} s"
+    sent = "half hours from the edge" if plan.is_edge else f"every {interval} s"
+    sent += " over HTTP" if plan.is_http else "" if plan.is_edge else f", window {plan.window_s:.0f} s"
     click.echo(f"{_count(devices)}, {sent}")
     click.echo(table(found, sums))
     limit = first_limit(plan, own)
@@ -211,6 +213,7 @@ def _plan(devices: int, interval: int, own: Mapping[str, float], options: Mappin
     if wanted["window_s"] is not None:
         wanted["waterfall_s"] = max(own["WaterfallWindow"], wanted["window_s"])
     flags = {"is_edge": options["edge"], "is_priced": options["tariff"], "has_web": options["web"]}
+    flags["is_http"] = options["http"]
     given = {name: value for name, value in wanted.items() if value is not None}
     more = {"statuses": options["statuses"], **flags, **given}
     return plan_of(own, alarm_count(), devices=devices, interval_s=interval, **more)

@@ -19,7 +19,7 @@ from aggregator.commands.console import log_to_stderr, own_folder, until_stopped
 from aggregator.commands.process_commands import subscribed, with_broker
 from aggregator.core.documents import NETTINGS
 from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
-from aggregator.core.periods import DAY_S, HALF_HOUR
+from aggregator.core.periods import DAY_S
 from aggregator.intake.edge.edge import Edge, TrafficReport
 from aggregator.intake.edge.ingest_client import HttpIngestClient
 from aggregator.intake.formats import FORMATS, read_whole
@@ -98,7 +98,7 @@ def _client(server: ServerOptions, settings: Settings) -> "HttpIngestClient | Mq
     "--live-every",
     "live_s",
     type=click.IntRange(10, 3600),
-    help=f"Seconds between live readings without a live viewer [{LIVE_S}; {HALF_HOUR} with --publish].",
+    help=f"Seconds between live readings without a live viewer [{LIVE_S}; with --publish none].",
 )
 @click.option(
     "--netting",
@@ -132,7 +132,7 @@ def edge_command(
     folder = data or data_folder() / "edge"
     server, broker = ServerOptions(*(options.pop(name) for name in ServerOptions._fields)), options
     client = _client(server, settings)
-    live_s = live_s or (HALF_HOUR if server.publish else LIVE_S)
+    live_s = live_s or (0 if server.publish else LIVE_S)
     rules = DeviceRules(settings.timezone, netting, stamp_on_arrival, is_total_import)
     own_folder(folder)
     with closing(client), closing(open_store(sqlite_url(folder.resolve() / "edge.db"))) as store:

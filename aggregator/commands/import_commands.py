@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +24,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.intake.formats.message import DeviceRules, Origin
+from aggregator.intake.imports.import_plan import stored_usage
 from aggregator.intake.imports.import_records import Source, check_undo, digest_of, find_import, imports_of, undo
 from aggregator.intake.imports.import_report import ImportReport, summary
 from aggregator.intake.imports.importing import Bar, changed_days, take
@@ -111,6 +113,7 @@ def _import(
         zone, int(time.time()), device.max_power_w, device.kind, order or "", edge or "", direction or "",
         unit or "", figure_kind or "", decimal or "", interval_of(interval) if interval else None, where,
         named_columns(columns) if columns else {}, is_zone_named=bool(timezone),
+        usage=partial(stored_usage, store, device_id),
     )  # fmt: skip
     may_ask = sys.stdin.isatty() and not yes
     with _stopping() as stop, ExitStack() as stack:

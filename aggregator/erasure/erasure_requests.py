@@ -169,6 +169,7 @@ def forgotten_when(settings: Settings, url: str, household: str, now: int) -> It
     if not url.startswith("sqlite:"):
         day = periods.day_of(now + RECOVERY_DAYS * DAY_S, "UTC")
         yield f"point-in-time recovery can bring it back until {day} ({RECOVERY_DAYS} days), the streams until tomorrow"
+        yield "dead letters that tell of it: `wattfall replay` empties the queue and the bucket, and they are refused"
         again = f"wattfall household erase {household} --confirm {household}"
         yield f"after a recovery to a time before now run `{again}` again"
         return

@@ -111,6 +111,8 @@ def _merged(stored: KnownStatus | None, statuses: list[Status], now: int) -> Kno
     firmwares = _firmwares(stored.firmwares if stored else {}, statuses)
     if stored is None or last.at - stored.status.at >= STEP_S or last[_COMPARED] != stored.status[_COMPARED]:
         return KnownStatus(last, now, firmwares)
+    if stored.status.counters is None and last.counters:  # the first ones
+        return KnownStatus(last, now, firmwares)
     return KnownStatus(stored.status, stored.received_at, firmwares)
 
 

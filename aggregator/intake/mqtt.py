@@ -25,6 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import DAY_S
+from aggregator.intake.formats import topic_kind
 from aggregator.intake.formats.message import LONGEST
 
 UNACKNOWLEDGED = 500  # messages
@@ -36,7 +37,7 @@ TAKEN_OVER = "Session taken over"  # some brokers say it, and others just close 
 # newcomer; it ends when it is told, or after MOST_SHORT connections of less than SHORT_S to a broker within reach.
 SETTLED_S, SHORT_S, MOST_SHORT = 60.0, 10.0, 3
 REACH_S = 5.0  # for a try whether a broker can be reached
-MOST_KINDS, LONGEST_KIND = 50, 128  # unknown topics that the log names, and their characters that count
+MOST_KINDS = 50  # unknown topics that the log names
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 PASSWORD = "WATTFALL_MQTT_PASSWORD"  # noqa: S105 - its name
 # Retained messages are of any age, and were delivered in the session already.
@@ -116,7 +117,7 @@ class UnknownTopics:
 
     def note(self, topic: str, why: Refused) -> None:
         """Log a refused topic, unless one of its kind was logged, or MOST_KINDS were."""
-        kind = "/".join("+" if any(map(str.isdigit, level)) else level for level in topic[:LONGEST_KIND].split("/"))
+        kind = topic_kind(topic)
         if kind not in self._kinds and len(self._kinds) < MOST_KINDS:
             self._kinds.add(kind)
             log.warning("messages are refused: %s", why.detail)

@@ -11,6 +11,7 @@ A count is the number of deliveries: a message that a queue delivers twice count
 | `refused/DEVICE` | UTC day | counts by reason |
 | `refused/DEVICE/messages` | place in the ring | number, instant, reason, detail, payload |
 | `refused` | device | number of stored messages, time of the last, its day, number on that day |
+| `unknown-topics` | kind of topic | of unknown topics: messages, the first and the last instant, what was expected |
 | `refused/days/DAY` | shard | of all devices: counts by reason and by device, number of stored messages |
 """
 
@@ -25,14 +26,23 @@ import orjson
 
 from aggregator.core.errors import Refused
 from aggregator.core.periods import day_of
+from aggregator.intake.formats import topic_kind
 from aggregator.store.collections import KEPT_DAYS as KEPT_DAYS
-from aggregator.store.collections import REFUSED, REFUSED_DAYS, REFUSED_MESSAGES, REFUSED_STATE, update_record
+from aggregator.store.collections import (
+    REFUSED,
+    REFUSED_DAYS,
+    REFUSED_MESSAGES,
+    REFUSED_STATE,
+    UNKNOWN_TOPICS,
+    update_record,
+)
 from aggregator.store.port import Store
 
 UNKNOWN = "-"  # in place of an unnamed or unregistered device
 LONGEST = 2048  # stored bytes of a payload
 KEPT = 20  # stored messages of a device
 PAUSE_S = 60  # between two stored messages of a device, after the first KEPT of a day
+MOST_TOPICS = 50  # kinds of unknown topics that are kept
 ALL_A_DAY = 20_000  # stored messages of all devices
 MESSAGE_DAYS = REFUSED_MESSAGES.days
 _A_BATCH = 5  # stored messages of a device per batch
@@ -70,12 +80,23 @@ class Total:
 _Sample = tuple[int, Refused, bytes]  # UTC seconds of the arrival, reason, beginning of the payload
 
 
+class UnknownTopic(NamedTuple):
+    """The dropped messages of one kind of unknown topic."""
+
+    kind: str  # the topic, with + in place of what differs
+    messages: int
+    first: int  # UTC seconds
+    last: int
+    detail: str  # a topic of the kind, and what the nearest format expects
+
+
 @dataclass(slots=True)
 class Batch:
     """The refused messages of one batch, in bounded memory."""
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     samples: dict[str, deque[_Sample]] = field(default_factory=dict)
+    topics: dict[str, tuple[int, str]] = field(default_factory=dict)  # kind -> messages, detail
 
     def add(self, payload: bytes, refused: Refused, now: int, device_id: str = "") -> None:
         """Count a message, and store it among the last messages of its device."""
@@ -84,11 +105,20 @@ class Batch:
             owner = owner if len(self.counts) < _DEVICES else UNKNOWN
             self.counts.setdefault(owner, Counter())
             self.samples.setdefault(owner, deque(maxlen=_A_BATCH))
+        if refused.reason == "unknown_topic":
+            self._add_topic(payload, refused.detail)
         self.counts[owner][refused.reason] += 1
         self.samples[owner].append((now, refused, payload[:LONGEST]))
 
+    def _add_topic(self, payload: bytes, detail: str) -> None:
+        """Count a message by its kind of topic, which comes first in the payload."""
+        kind = topic_kind(payload[:LONGEST].partition(b" ")[0].decode(errors="replace") or "-")
+        if kind in self.topics or len(self.topics) < MOST_TOPICS:
+            self.topics[kind] = self.topics.get(kind, (0, ""))[0] + 1, detail
+
     def clear(self) -> None:
         """Empty the batch."""
+        self.topics.clear()
         self.counts.clear()
         self.samples.clear()
 
@@ -113,8 +143,10 @@ def put_refusals(store: Store, batch: Batch, now: int) -> None:
         if device and device.erased:  # a payload may tell of the time that was erased
             own = [(at, Refused(why.reason, ""), b"") for at, why, _ in own]
         samples.setdefault(owner, []).extend(own)
+    topics = dict(batch.topics)
     batch.clear()
     with store.transaction():  # on SQLite one write to the disk
+        _put_topics(store, topics, now)
         for shard, owners in _by_shard(counts).items():
             fresh, room = (
                 sum(_count(store, owner, counts[owner], now) for owner in owners),
@@ -126,6 +158,27 @@ def put_refusals(store: Store, batch: Batch, now: int) -> None:
             change = partial(_added, counts={owner: counts[owner] for owner in owners}, fresh=fresh, messages=stored)
             day, expires = REFUSED_DAYS.of(day_of(now, "UTC")), REFUSED_DAYS.expires(now)
             update_record(store, day, shard, change, expires=expires, may_be_lost=True)
+
+
+def _put_topics(store: Store, topics: Mapping[str, tuple[int, str]], now: int) -> None:
+    """Add to the counts of kinds of unknown topics; beyond MOST_TOPICS of them no new one is kept."""
+    known = {one.kind: one for one in unknown_topics(store)} if topics else {}
+    for kind, (count, detail) in topics.items():
+        was = known.get(kind)
+        if was or len(known) < MOST_TOPICS:
+            known[kind] = UnknownTopic(
+                kind, count + (was.messages if was else 0), was.first if was else now, now, detail
+            )
+            body = orjson.dumps([*known[kind][1:]]).decode()
+            store.put_record(UNKNOWN_TOPICS.of(), kind, body, expires=UNKNOWN_TOPICS.expires(now))
+
+
+def unknown_topics(store: Store) -> list[UnknownTopic]:
+    """Return the kinds of unknown topics whose messages were dropped, the newest first."""
+    found = [
+        UnknownTopic(one.key, *orjson.loads(one.body)) for one in store.records(UNKNOWN_TOPICS.of(), limit=MOST_TOPICS)
+    ]
+    return sorted(found, key=lambda one: (-one.last, one.kind))
 
 
 def load_refusals(store: Store, device_id: str) -> Refusals:

@@ -100,6 +100,9 @@ REFUSED_DAYS = Collection(
     mentions=("device",),
     shards=16,
 )
+UNKNOWN_TOPICS = Collection(
+    "unknown-topics", "kind of topic", "nobody", KEPT_DAYS * DAY_S, "dropped messages of a kind of topic", ("device",)
+)
 TOKENS = Collection("tokens", "device", "device", FOR_EVER, "hashes of the tokens for sending", is_ended=True)
 CLAIMS = Collection(
     "claims", "hash of a code", "device", 30 * DAY_S, "a code to claim a device", ("device", "person"), is_ended=True
@@ -209,7 +212,19 @@ MARKS = Collection("store", "`demo` or `home`", "nobody", FOR_EVER, "the store w
 HOME: Final = "home"  # the mark of a store of one home, and its household
 
 COLLECTIONS: tuple[Collection, ...] = (
-    *(STATUS, SIGNAL, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS, SPOOL, IMPORTS),
+    *(
+        STATUS,
+        SIGNAL,
+        WATCHED,
+        REFUSED_STATE,
+        REFUSED,
+        REFUSED_MESSAGES,
+        REFUSED_DAYS,
+        UNKNOWN_TOPICS,
+        TOKENS,
+        SPOOL,
+        IMPORTS,
+    ),
     *(CLAIMS, CLAIMS_NEWEST),
     *(BACKFILLED, ESTIMATED_GAPS),
     *(AUDIT, AUDIT_OF_DEVICE, AUDIT_OF_PERSON, AUDIT_DAYS, AUDIT_HEAD, AUDIT_GRANTS),

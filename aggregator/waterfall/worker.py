@@ -18,8 +18,9 @@ from aggregator.waterfall.retention import sweeping
 from aggregator.waterfall.steady_runs import SteadyRuns
 
 PASS, BATCH = 1000, 20_000  # change records per feed and pass; the second number is more than one device can make
-FEW = 1000  # devices with new evidence: so many are carried at once
+FEW = 1000  # devices with new evidence within COUNT_S: so many are carried at once
 PACE_S = 45  # from the first new evidence of a device to its day, in a larger fleet
+COUNT_S = 2 * PACE_S  # in which the devices with new evidence are counted; each is carried at least once
 LOOK_S, MOST_LOOKS = 1.0, 20_000  # between readings of the devices that somebody looks at, and their number
 SHARE_S, DRAIN_S = 0.2, 5.0  # of a settling pass, before the next intake; of one that no intake waits for
 COMMIT_S = 0.05  # of a transaction that is shared by devices; a piece more may come on top
@@ -51,9 +52,9 @@ class Agenda:
         """`share_s` is the time of a settling pass, `together` the number of half hours of a device at once."""
         self.share_s, self.together = share_s, together
         self.store, self.pace, self.runs = store, pace, SteadyRuns()
-        self._looked_at = set[str]()
+        self._looked_at, self._spoke = set[str](), set[str]()  # `_spoke`: with new evidence since a COUNT_S began
         self._is_large = False
-        self._next_look = pace()
+        self._next_look, self._next_count = pace(), pace() + COUNT_S
 
     def changes(self, feed: str, now: int) -> list[Change]:
         """Return dirty keys of a feed to propagate at `now` (UTC seconds); at FOR_EVER all, due or not.
@@ -64,26 +65,30 @@ class Agenda:
         if feed != READINGS or now == FOR_EVER:
             return self._oldest(feed, now)
         if self.pace() >= self._next_look:
-            self._look(now)
+            self._next_look = self.pace() + LOOK_S
+            self._looked_at = {record.key for record in self.store.records(WATCHED.of(), limit=MOST_LOOKS)}
         if not self._is_large:
-            return self._oldest(feed, now)
+            return self._counted(self._oldest(feed, now))
         due = self._oldest(feed, now - PACE_S)
         devices = self._looked_at | {change.device_id for change in due}
         rest = self.store.changes(feed, 0, now - PACE_S, devices)  # a device's half hours are carried together
-        return sorted(due + rest, key=lambda change: change.device_id not in self._looked_at)
+        return sorted(self._counted(due + rest), key=lambda change: change.device_id not in self._looked_at)
+
+    def _counted(self, changes: list[Change]) -> list[Change]:
+        """Count the devices that have new evidence within COUNT_S, and return their changes."""
+        self._spoke.update(change.device_id for change in changes)
+        is_over = self.pace() >= self._next_count
+        self._is_large = len(self._spoke) > FEW or (self._is_large and not is_over)
+        if is_over:
+            self._next_count = self.pace() + COUNT_S
+            self._spoke.clear()
+        return changes
 
     def _oldest(self, feed: str, until: int) -> list[Change]:
         """Return the oldest keys: enough for a pass, and more where a few devices made most of them."""
         found = self.store.changes(feed, PASS, until)
         is_mixed = len(found) < PASS or 2 * len({change.device_id for change in found}) > len(found)
         return found if is_mixed else self.store.changes(feed, BATCH, until)
-
-    def _look(self, now: int) -> None:
-        """See how many devices have new evidence, and which ones somebody looks at; once in LOOK_S."""
-        self._next_look = self.pace() + LOOK_S
-        few = self.store.changes(READINGS, FEW + 1, now)
-        self._is_large = len({change.device_id for change in few}) > FEW
-        self._looked_at = {record.key for record in self.store.records(WATCHED.of(), limit=MOST_LOOKS)}
 
 
 def settle_once(store: Store, agenda: Agenda | None = None, now: int = FOR_EVER) -> int:

@@ -6,7 +6,7 @@ account is disabled.
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -31,6 +31,8 @@ LEEWAY_S = 60  # clock difference between the provider and us
 # Asymmetric signatures only: no "none", and no HMAC, which everybody with our client secret could forge.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 
+POSSESSION = {"otp", "hwk", "swk", "sc", "sms"}  # values of `amr` that prove the possession of something
+
 
 class Unfit(Exception):
     """The provider's answer is unusable: forged, expired, or without a role for this app."""
@@ -48,6 +50,7 @@ class Person:
     role: str
     email: str = ""  # only a verified one
     name: str = ""
+    has_second_factor: bool = False  # the provider has checked one
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Client:
     secret: str = field(repr=False)
     role_claim: str
     url: str  # our public address
+    acrs: tuple[str, ...] = ()  # values of the claim `acr` that mean a second factor
 
 
 def client_of(settings: Settings) -> Client | None:
@@ -69,7 +73,9 @@ def client_of(settings: Settings) -> Client | None:
         if not value:
             raise ConfigurationError(f"{variable} is not set, and WATTFALL_OIDC_ISSUER needs it")
     claim = settings.oidc_role_claim
-    return Client(settings.oidc_issuer, settings.oidc_client, settings.oidc_secret, claim, settings.url)
+    return Client(
+        settings.oidc_issuer, settings.oidc_client, settings.oidc_secret, claim, settings.url, settings.oidc_acrs
+    )
 
 
 class Provider:
@@ -139,7 +145,15 @@ def person_of(claims: Mapping[str, Any], client: Client) -> Person:
         except ConfigurationError:
             email = ""
     name = "".join(letter for letter in str(claims.get("name", "")) if letter.isprintable()).strip()
-    return Person(f"{client.issuer} {subject}", role, email, name[:LONGEST_NAME])
+    is_strong = has_second_factor(claims, client.acrs)
+    return Person(f"{client.issuer} {subject}", role, email, name[:LONGEST_NAME], is_strong)
+
+
+def has_second_factor(claims: Mapping[str, Any], acrs: Sequence[str]) -> bool:
+    """Whether claims tell of a second factor: `acr` as configured, or `amr` (RFC 8176) `mfa`, or `pwd` and another."""
+    methods = claims.get("amr")
+    names = {one for one in methods if isinstance(one, str)} if isinstance(methods, list) else set()
+    return claims.get("acr") in acrs or "mfa" in names or ("pwd" in names and bool(names & POSSESSION))
 
 
 def role_of(claims: Mapping[str, Any], path: str) -> str | None:

@@ -237,7 +237,7 @@ def plan_person(run: ProvisionRun, row: Row) -> PersonPlan:
     check_household(household, role)
     if stored is None:
         return PersonPlan(MADE, None, User("", row.email, row.person, role, household))
-    after = replace(stored, role=role, household=household, name=row.person or stored.name)
+    after = replace(stored.with_role(role), household=household, name=row.person or stored.name)
     return PersonPlan(UNCHANGED if after == stored else CHANGED, stored, after)
 
 
@@ -245,7 +245,8 @@ def _change_person(run: ProvisionRun, plan: PersonPlan) -> None:
     assert plan.before
     named = {one: getattr(plan.after, one) for one in ("role", "household", "name")}
     record_account(run.audit, run.who, run.reason, who_is(plan.before), run.now, **named)
-    run.accounts.change(plan.before, lambda one: replace(one, **named))
+    home = {one: named[one] for one in ("household", "name")}
+    run.accounts.change(plan.before, lambda one: replace(one.with_role(named["role"]), **home))
 
 
 def who_is(user: User) -> Who:

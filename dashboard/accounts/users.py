@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from unicodedata import normalize
 
@@ -52,6 +52,7 @@ class User:
     session_epoch: int = 0  # increases when all sessions end; sessions and invitations of an earlier one are void
     identity: str = ""  # issuer and subject at an OpenID Connect provider
     password_hash: str = field(default="", repr=False)
+    second_factor: str = field(default="", repr=False)  # JSON text, see `second_factor`; empty without one
 
     @property
     def called(self) -> str:
@@ -66,6 +67,10 @@ class User:
     def to_text(self) -> str:
         """Return the stored JSON text."""
         return orjson.dumps(self).decode()
+
+    def with_role(self, role: str) -> "User":
+        """Return the user in a role; a new role ends all sessions, since it may need a second factor."""
+        return self if role == self.role else replace(self, role=role, session_epoch=self.session_epoch + 1)
 
 
 def user_from_text(body: str) -> User:

@@ -101,7 +101,7 @@ def first_link(audit: Audit, options: Up, address: str) -> str:
         raise ConfigurationError("the first account has no address; name it with --email you@example.org")
     store.put_record(MARKS.of(), HOME, json.dumps({"household": HOME}))
     user = people[0] if people else _first_account(audit, accounts, options.email or "")
-    return f"{address}/invitation/{accounts.invite(user)}"
+    return f"{address}/invitation/{accounts.invite(user)}?next=/account/second-factor"
 
 
 def _first_account(audit: Audit, accounts: Accounts, email: str) -> User:

@@ -16,6 +16,7 @@ from aggregator.support.actions import record_account
 from aggregator.support.audit import Audit, Who
 from dashboard.accounts.accounts import RESET_S, Accounts, link_of
 from dashboard.accounts.mail import check_mail, forgotten, may_reset, send
+from dashboard.accounts.second_factor import SecondFactors
 from dashboard.accounts.users import HOUSEHOLD, ROLES, Passwords, User, check_household, check_name
 from dashboard.text.language import ENGLISH
 
@@ -80,7 +81,7 @@ def set_user(
     """Change a user; the change applies from the next click."""
 
     def changed(user: User) -> User:
-        new = replace(user, role=role or user.role, name=user.name if name is None else check_name(name))
+        new = replace(user.with_role(role or user.role), name=user.name if name is None else check_name(name))
         return replace(new, household=check_household(user.household if household is None else household, new.role))
 
     details = {"role": role, "household": household, "name": name}
@@ -113,6 +114,19 @@ def enable(settings: Settings, email: str, store_url: str | None) -> None:
 def sign_out(settings: Settings, email: str, store_url: str | None) -> None:
     """End all sessions of a user, and void their open invitations."""
     _change(settings, "sign-out", email, store_url, Accounts.end_sessions)
+
+
+@user_group.command("reset-second-factor")
+@click.argument("email", metavar="EMAIL")
+@with_store
+@click.pass_obj
+def reset_second_factor(settings: Settings, email: str, store_url: str | None) -> None:
+    """Remove the second factor of a user who lost it, and end all sessions. Staff set up another at sign-in."""
+
+    def removed(accounts: Accounts, user: User) -> User | None:
+        return SecondFactors(accounts, settings.audit_secrets, lambda: int(time.time())).remove(user)
+
+    _change(settings, "reset-second-factor", email, store_url, removed)
 
 
 @user_group.command("invite")
@@ -176,6 +190,7 @@ def as_json(user: User) -> dict[str, object]:
         "role": user.role,
         "household": user.household or None,
         "disabled": user.is_disabled,
+        "second_factor": bool(user.second_factor),
         "invited": not user.password_hash and not user.identity,
     }
 

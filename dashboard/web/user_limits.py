@@ -23,6 +23,7 @@ from dashboard.web.responses import API, CALLBACKS
 ALLOWANCE_S, RATE = 4.0, 0.15  # CPU seconds at first, and CPU seconds for each second
 # Slow requests of a user in one process; the next one waits. The callbacks of a page come together, and are quick.
 AT_ONCE, PATIENCE_S = 1, 1.0
+DOWNLOADS = 2  # answers in pieces of a user at once; they take from an allowance of their own, and no page waits
 MOST_KEYS = 10_000
 LIVE = "/live"
 
@@ -35,10 +36,10 @@ class Budgets:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # CPU seconds, and when
         self._running: Counter[str] = Counter()
 
-    def begin(self, key: str, *, is_slow: bool) -> int:
+    def begin(self, key: str, *, is_slow: bool, at_once: int = AT_ONCE) -> int:
         """Begin a request; return the seconds to wait, or 0 where it may run."""
         with self._lock:
-            is_free = not is_slow or self._lock.wait_for(lambda: self._running[key] < AT_ONCE, self._patience_s)
+            is_free = not is_slow or self._lock.wait_for(lambda: self._running[key] < at_once, self._patience_s)
             left = self._of(key)
             wait_s = math.ceil(-left / RATE) if left <= 0 else 0 if is_free else 1
             if not wait_s and is_slow:
@@ -77,11 +78,16 @@ def install(server: Flask, budgets: Budgets) -> None:
 
     @server.after_request
     def meter(response: Response) -> Response:
-        """Charge an answer in pieces when its last piece is made, or its reader has gone."""
-        if response.is_streamed and not response.direct_passthrough and "charged" in g:
-            key, began, is_slow = g.pop("charged")
-            response.response = pieces = _Metered(response.response, time.thread_time() - began)
-            response.call_on_close(lambda: budgets.end(key, pieces.cpu_s, is_slow=is_slow))
+        """Charge an answer in pieces until its last piece is made or its reader has gone, beside the pages."""
+        if not response.is_streamed or response.direct_passthrough or "charged" not in g:
+            return response
+        key = f"{g.charged[0]} pieces"
+        wait_s = budgets.begin(key, is_slow=True, at_once=DOWNLOADS)
+        if wait_s:
+            response.close()
+            return too_much_answer(wait_s)
+        response.response = pieces = _Metered(response.response)
+        response.call_on_close(lambda: budgets.end(key, pieces.cpu_s, is_slow=True))
         return response
 
     @server.teardown_request
@@ -92,10 +98,10 @@ def install(server: Flask, budgets: Budgets) -> None:
 
 
 class _Metered:
-    """The pieces of an answer, and the CPU seconds that they and the request have taken so far."""
+    """The pieces of an answer, and the CPU seconds that they have taken so far."""
 
-    def __init__(self, pieces: Iterable[Any], cpu_s: float) -> None:
-        self._pieces, self._next, self.cpu_s = pieces, iter(pieces).__next__, cpu_s
+    def __init__(self, pieces: Iterable[Any]) -> None:
+        self._pieces, self._next, self.cpu_s = pieces, iter(pieces).__next__, 0.0
 
     def __iter__(self) -> Iterator[Any]:
         return self

@@ -25,12 +25,15 @@ import orjson
 from aggregator.aws.capacity import days_limit, ingest_limit, limits, recommended
 from aggregator.aws.costs import Plan
 from aggregator.aws.deployment import parameters
-from aggregator.aws.lambdas import Functions, level_steps
+from aggregator.aws.lambdas import Functions, answer_to, level_steps
 from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.intake.edge.edge import JITTER_S
+from aggregator.intake.formats.canonical import BLOCK, encode_block
 from aggregator.intake.ingest import ingest
+from aggregator.intake.ingest_endpoint import IngestEndpoint
+from aggregator.intake.tokens import new_token
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import table_of
@@ -215,9 +218,37 @@ def functions(store: DynamoStore) -> Functions:
     return Functions(store, "Europe/London", lambda _: None, clock=lambda: NOON + 700)
 
 
+def requests(client: DynamoClient) -> list[dict[str, Any]]:
+    """Return an edge's live reading and half hour of each device, as API Gateway passes them on."""
+    store = DynamoStore(client, MEMORY, clock=lambda: NOON)
+    made = list[dict[str, Any]]()
+    for number in range(DEVICES):
+        device_id = f"cad-{number:012d}"
+        headers = {"authorization": f"Bearer {new_token(store, device_id, NOON)}"}
+        (one,) = readings(device_id, NOON + 690, NOON + 700)
+        live = {"headers": headers, "queryStringParameters": {"live": ""}}
+        made.append(live | {"body": orjson.dumps([one._asdict() | {"at": iso_utc(one.at)}]).decode()})
+        block = encode_block(readings(device_id, NOON - HALF_HOUR, NOON))
+        sent = {"body": base64.b64encode(block).decode(), "isBase64Encoded": True}
+        made.append({"headers": headers | {"content-type": BLOCK}} | sent)
+    store.close()
+    return made
+
+
+def post_all(own: Functions, events: list[dict[str, Any]]) -> None:
+    """Answer requests over HTTP, one after the other, as one instance of the function does."""
+    endpoint = IngestEndpoint(own.store, "Europe/London", clock=own.clock)
+    for event in events:
+        answer = answer_to(endpoint, event)
+        assert answer["statusCode"] == 202, answer
+
+
 def measured() -> Iterator[Measured]:
-    """Yield what each function takes for one batch of a window."""
+    """Yield what each function takes for one batch of a window, and for a request over HTTP."""
     client = fleet()
+    asked = requests(client)
+    for name, some in (("http live", asked[::2]), ("http block", asked[1::2])):
+        yield measure(name, client, lambda own, some=some: post_all(own, some))  # type: ignore[misc]
     event = window()
     before = {step: len(changed(client, table_of(step.feed), 0)) for step in level_steps().values()}
     yield measure("ingest", client, lambda own: own.ingest(event))

@@ -70,6 +70,7 @@ def send(url: str, start: int, first: int) -> None:
         if outcome.rejected:
             sys.exit(3)
         print(readings[-1][0], flush=True)
+        time.sleep(MOMENT_S / 5)  # a fault comes midway, however slow the trial is
 
 
 def follow(url: str) -> None:

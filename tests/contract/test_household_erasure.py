@@ -5,11 +5,17 @@ Wh of the 12th and 13th for willow. Its readings are 7 minutes off the half hour
 next one.
 """
 
+import json
+from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 
+from aggregator.aws.dead_letters import DeadLetter, dead_of_message
+from aggregator.aws.lambdas import Functions
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
@@ -28,6 +34,7 @@ from aggregator.waterfall.levels import recompute
 from aggregator.waterfall.pricing import move
 from aggregator.waterfall.verify import differences, rebuild
 from aggregator.waterfall.worker import drain
+from tests.aggregator.intake.imports.files import bring
 from tests.contract.conftest import Clock
 
 CAD, GAS = "cad-1", "cad-1~gas"
@@ -171,8 +178,6 @@ LATE = start_of("2026-11-11") + 1234
 
 
 def line(**values: object) -> bytes:
-    import orjson
-
     return orjson.dumps({"device_id": CAD, **values})
 
 
@@ -215,7 +220,30 @@ def by_second_meter(store: Store) -> Outcome:
     return take_in(store, [Received(CAD, content("cad-1~3"))], NOW, "Europe/London")
 
 
-@pytest.mark.parametrize("door", [by_file, by_message, by_edge, by_live, by_second_meter])
+def by_import(store: Store) -> Outcome:
+    starts = range(start_of("2026-11-11"), start_of("2026-11-11") + 3 * HALF_HOUR, HALF_HOUR)
+    rows = "".join(f"{at},{at + HALF_HOUR},7\n" for at in starts)
+    report = bring(store, f"start,end,import_wh\n{rows}", "Europe/London", now=NOW, device_id=CAD)
+    return Outcome(report.accepted, reasons=report.refusals.reasons)
+
+
+def by_replay(store: Store) -> Outcome:
+    """Messages that IoT Core could not pass on lie in the queue of dead letters, and are replayed."""
+    letters = list[DeadLetter]()
+    functions = Functions(store, "Europe/London", letters.extend, clock=lambda: NOW)
+    reasons = Counter[str]()
+    for at in ("10:00", "11:00", "12:00"):
+        payload = line(at=f"2026-11-11T{at}:00Z", import_wh=35_000)
+        error = {"topic": f"wattfall/{CAD}/json", "base64OriginalPayload": b64encode(payload).decode(), "failures": []}
+        ((_, event),) = dead_of_message(json.dumps(error))
+        assert functions.ingest(event) == {"batchItemFailures": []}
+    assert letters == []
+    for counts in load_refusals(store, CAD).days.values():
+        reasons.update(counts)
+    return Outcome(reasons=reasons)
+
+
+@pytest.mark.parametrize("door", [by_import, by_replay, by_file, by_message, by_edge, by_live, by_second_meter])
 def test_evidence_of_erased_days_is_refused_by_name(home: Store, door: Callable[[Store], Outcome]) -> None:
     erase(home, "birch")
     before = {one: (parts(home, one), home.readings(one, 0, FOR_EVER), home.live(one)) for one in (CAD, GAS, "cad-1~3")}

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from argon2 import PasswordHasher
 from dash import Dash
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from aggregator.settings import load
 from aggregator.store.collections import USERS
@@ -45,9 +47,16 @@ def somebody(store: Store, email: str = "ann@example.org", role: str = HOUSEHOLD
     return user
 
 
+class Browser(FlaskClient):
+    """A client that takes each answer to its end, as browsers do, unless it is asked for pieces."""
+
+    def open(self, *args: Any, buffered: bool = True, **kw: Any) -> TestResponse:  # noqa: ANN401 - as the base has it
+        return super().open(*args, buffered=buffered, **kw)
+
+
 def browser(server: Flask, store: Store, user: User | None = None) -> FlaskClient:
     """Return a separate browser, signed in as a user; it sends Origin like a real one."""
-    client = server.test_client()
+    client = Browser(server, server.response_class, use_cookies=True)
     client.environ_base["HTTP_ORIGIN"] = "http://localhost"
     if user:
         token = Sessions(store, lambda _: user, Clock()).begin(user)
@@ -68,7 +77,9 @@ def dashboard(
     store: Store, clock: Callable[[], int] = lambda: homes.NOW, poll_ms: int = POLL_MS, **environ: str
 ) -> Dash:
     """Return the app on a store."""
-    return create_app(load({"WATTFALL_SECRET": SECRET, **environ}), store, clock, poll_ms)
+    app = create_app(load({"WATTFALL_SECRET": SECRET, **environ}), store, clock, poll_ms)
+    app.server.test_client_class = Browser
+    return app
 
 
 def member(store: Store) -> User:

@@ -61,6 +61,7 @@ def sent(store: Store) -> None:
     note_look(store, DEVICE, NOW)
     batch = Batch()
     batch.add(b"{}", Refused("bad_time", "at is 'x'"), NOW, DEVICE)
+    batch.add(b"attic/power {}", Refused("unknown_topic", "'attic/power' belongs to no known format"), NOW)
     put_refusals(store, batch, NOW)
     new_token(store, DEVICE, NOW)
     new_code(store, Device(DEVICE), NOW)

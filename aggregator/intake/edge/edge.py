@@ -54,7 +54,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Edge:
-    """One home's edge. `live_s` is the step of live readings without a live viewer, in seconds."""
+    """One home's edge. `live_s` is the step of live readings without a live viewer, in seconds; 0: none."""
 
     store: Store
     client: IngestClient
@@ -93,7 +93,7 @@ class Edge:
         now = self.pace()
         if now < self._quiet_until:
             return
-        if now >= self._next_live and (self._newest or self._statuses or self._refused):
+        if now >= self._next_live and (self._live_readings or self._statuses or self._refused):
             self._send_live(now)
         if now >= self._next_block and now >= self._quiet_until:
             self._send_block(now)
@@ -134,10 +134,15 @@ class Edge:
         content.intervals = [one for one in content.intervals if one.device_id not in strangers]
         return message
 
+    @property
+    def _live_readings(self) -> list[Reading]:
+        """The newest readings that go alone."""
+        return [*self._newest.values()] if self.live_s or self._is_watched else []
+
     def _send_live(self, now: float) -> None:
         """Send the newest readings, the statuses and the refusals."""
         items = [
-            *(_reading_item(reading) for reading in self._newest.values()),
+            *map(_reading_item, self._live_readings),
             *(_status_item(status) for status in self._statuses.values()),
             *(canonical.report(one.why, one.payload[:_LONGEST_REPORT]) for one in self._refused),
         ]
@@ -148,7 +153,8 @@ class Edge:
             self._is_watched = answer.is_watched
             for sent in (self._newest, self._statuses, self._refused):
                 sent.clear()
-        self._next_live = now + (min(WATCHED_S, self.live_s) if self._is_watched else self.live_s)
+        step = self.live_s or HALF_HOUR
+        self._next_live = now + (min(WATCHED_S, step) if self._is_watched else step)
 
     def _send_block(self, now: float) -> None:
         change = self._due(now)

@@ -69,6 +69,9 @@ class Topic(NamedTuple):
     part: str
 
 
+LONGEST_KIND = 128  # characters of a topic that count for its kind
+
+
 def parse_topic(topic: str, named: str = "", filters: tuple[str, ...] = EVERYTHING) -> Topic:
     """Parse a topic that one of the subscription's filters let in. Raises Refused.
 
@@ -86,6 +89,11 @@ def _topic(topic: str, named: str, filters: tuple[str, ...]) -> Topic:
         if found:
             return found
     raise Refused("unknown_topic", f"{shown(topic)} belongs to no known format{_nearest(levels)}")
+
+
+def topic_kind(topic: str) -> str:
+    """Return a topic with `+` in place of each level that has a digit: one kind differs in its ids alone."""
+    return "/".join("+" if any(map(str.isdigit, one)) else one for one in topic[:LONGEST_KIND].split("/"))
 
 
 def _nearest(levels: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from aggregator.intake.imports.vocabulary import (
     POWER,
     REGISTER,
     VOLUME_M3,
+    WATT_HOURS,
     Figure,
     Roles,
     Said,
@@ -203,6 +204,8 @@ def _figures(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
         text = f"{names} is what panels made: neither import nor export"
         doubts.append(Doubt("--direction", text, (IMPORT, EXPORT)))
         chosen = candidates
+    if all(one.said.kind == POWER and one not in grid for one in chosen):
+        chosen = [one for one in of_home if one.said.unit in WATT_HOURS] or chosen
     energies = [one for one in chosen if not one.said.kind]
     chosen = energies or chosen
     if chosen and all(one.said.kind == REGISTER for one in chosen):

@@ -23,7 +23,7 @@ import orjson
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused
-from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, iso_utc
+from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, day_of, iso_utc, slots
 from aggregator.core.readings import Interval, Reading
 from aggregator.store.occupancies import check_kept
 from aggregator.store.port import Store
@@ -216,10 +216,24 @@ def _read_piece(file: IO[bytes]) -> Iterator[SortRow]:
 
 # Plan
 
+MOST_DAYS = 400  # of stored usage that a file is compared with
 LOOK = 48  # half hours of evidence fetched at once
 ROUNDING_WH = 1  # two files may round the same energy in different directions
 
 Evidence = Reading | Interval
+
+
+def stored_usage(store: Store, device_id: str, start: int, end: int) -> dict[int, int]:
+    """Return the measured import of a span, Wh by the start of its hour (UTC seconds); of MOST_DAYS days at most."""
+    found: dict[int, int] = {}
+    zone = next((one.timezone for one in [store.device(device_id)] if one), "UTC")
+    documents = store.documents("day", device_id, day_of(start, zone), day_of(end, zone))
+    for document in islice(documents, MOST_DAYS):
+        for slot in slots("day", document.period, document.timezone):
+            part = document.parts.get(slot.name)
+            if part and part.import_wh is not None and not part.estimated_s and part.known_s == HOUR:
+                found[slot.start] = part.import_wh
+    return found
 
 
 class Planned(NamedTuple):

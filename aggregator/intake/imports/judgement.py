@@ -12,7 +12,7 @@ from typing import NamedTuple
 from aggregator.core.errors import Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, day_of, day_start
 from aggregator.intake.imports.columns import hour_number
-from aggregator.intake.imports.looks import Look, candidates, seen
+from aggregator.intake.imports.looks import Look, candidates, seen, unknown_unit
 from aggregator.intake.imports.rows import Layout, RowReader, short_of_ends
 from aggregator.intake.imports.understanding import Choice, Doubt, Known, row_filter
 from aggregator.intake.imports.vocabulary import (
@@ -199,6 +199,8 @@ class _Judge:
         kinds = {one.kind for one in figures} - {""}
         unit = self.known.unit or next((one.unit for one in figures if one.unit), said.unit)
         kind = self.known.figure_kind or (POWER if unit in WATTS else next(iter(kinds), said.kind))
+        if not unit and not self.is_profiled and (foreign := unknown_unit(figures)):
+            self._ask("--unit", f"the unit {shown(foreign)} is not known", UNITS)
         look = seen(figures, self.rows, self.layout)._replace(step_s=self.step_s)
         found = candidates(figures, kind, unit, look, self.known)
         self._note(found, kind, unit, look)

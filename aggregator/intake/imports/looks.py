@@ -3,6 +3,7 @@
 A register rises and never falls; no home uses more than some power. What is left are the candidates.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
@@ -23,12 +24,14 @@ from aggregator.intake.imports.vocabulary import (
     WATTS,
     Figure,
     may_be_power,
+    said_by,
 )
 from aggregator.intake.tables.notation import read_figure, seconds_of
 from aggregator.intake.tables.row_times import usual_step
 
 _LEAST_W, _MOST_W = 20, 5_000  # the mean power of a home; outside of it a candidate needs more than its looks
 _PEAK_W = 30_000  # no home's interval of five minutes or more has a higher mean
+_IN_BRACKETS = re.compile(r"[(\[]([^)\]]+)[)\]]\s*$")
 _MANY_RISES = 100  # from here on it is one
 RISES = 8  # rises without a fall from which figures look like a register
 
@@ -98,6 +101,12 @@ def _is_possible(candidate: tuple[str, str], look: Look, known: Known, *, is_tol
     seconds = HOUR if kind == POWER else look.step_s
     most = _PEAK_W if look.step_s >= 300 else known.max_power_w
     return seconds > 0 and look.largest * FACTORS[unit] * HOUR / seconds <= most
+
+
+def unknown_unit(figures: Sequence[Figure]) -> str:
+    """Return what the name of a figure has in brackets, where it is no unit that is known."""
+    told = (found[1] for one in figures if (found := _IN_BRACKETS.search(one.name)))
+    return next((text for text in told if said_by(text).is_foreign), "")
 
 
 def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layout) -> Look:

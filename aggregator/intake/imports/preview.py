@@ -4,18 +4,23 @@ A brake is a reason why a file is not taken although one reading of it is possib
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import lru_cache
+from statistics import StatisticsError, correlation
+from zoneinfo import ZoneInfo
 
-from aggregator.core.periods import day_of
+from aggregator.core.periods import HOUR, day_of
 from aggregator.intake.imports.rows import MICRO
 from aggregator.intake.imports.understanding import Brake, Energy, Known, Understanding
 
 FEW = 0.03  # the share of refused rows up to which a file is taken
 FEW_CONTRADICTIONS = 0.01
 _MOST_WH_A_DAY, _LEAST_WH_A_DAY = 300_000, 200  # of import: beyond them a unit is probably wrong
-_MONOTONE = 200  # rows of energy that never fall are a register
+_LIKE, _CLEARLY = 0.7, 0.15  # the correlation of the same usage, and how much less another hour's is
+_COMMON = 5 * 24  # hours that are compared at least
+_MONOTONE, _A_FALL = 60, 8  # energy that rises so often falls more often than once in 8 times
 
 
 class FileTotals:
@@ -27,6 +32,7 @@ class FileTotals:
         self.end = self.count = self.rises = self.falls = 0
         self._last: list[int | None] = [None, None, None]
         self.is_instant = is_instant
+        self.hours: dict[int, int] = {}  # import by hour (UTC seconds), millionths of a Wh
         self._day = lru_cache(maxsize=64)(lambda quarter: day_of(quarter * 900, zone))
 
     def add(self, start: int, end: int, figures: Sequence[int | None]) -> None:
@@ -39,6 +45,9 @@ class FileTotals:
                 last, self._last[place] = self._last[place], value
                 more = value if not self.is_instant else max(value - last, 0) * MICRO if last is not None else 0
                 day[place] = (day[place] or 0) + more
+                if place == 0 and (self.is_instant or end - start <= HOUR):
+                    hour = start - start % HOUR
+                    self.hours[hour] = self.hours.get(hour, 0) + more
                 if place == 0 and last is not None:
                     self.rises += value > last
                     self.falls += value < last
@@ -62,7 +71,7 @@ def previewed(
     for day, energy in days.items():
         months.setdefault(day[:7], []).append(energy)
     sums = {day: sum(filter(None, energy)) for day, energy in days.items()}
-    brakes = [*_row_brakes(reasons, total, known), *_energy_brakes(preview, days)]
+    brakes = [*_row_brakes(reasons, total, known), *_energy_brakes(preview, days), *_clock_brakes(preview, known)]
     return replace(
         understood,
         brakes=tuple(one for one in brakes if one.name not in allowed),
@@ -100,8 +109,8 @@ def _row_brakes(reasons: Counter[str], total: int, known: Known) -> Iterator[Bra
 def _energy_brakes(preview: FileTotals, days: dict[str, Energy]) -> Iterator[Brake]:
     imports = {day: one.import_wh for day, one in days.items() if one.import_wh is not None}
     largest, wh = max(imports.items(), key=lambda one: one[1], default=("", 0))
-    if not preview.is_instant and preview.rises >= _MONOTONE and preview.falls == 0:
-        text = f"the figures rise {preview.rises} times and never fall, like a register"
+    if not preview.is_instant and preview.rises >= _MONOTONE and preview.falls * _A_FALL < preview.rises:
+        text = f"the figures rise {preview.rises} times and fall {preview.falls} times, like a register or a counter"
         yield Brake("register", text, "--kind register, or --allow register")
     if wh > _MOST_WH_A_DAY:
         yield Brake("implausible", f"{largest} has {wh / 1000:,.0f} kWh", "--unit, or --allow implausible")
@@ -109,3 +118,31 @@ def _energy_brakes(preview: FileTotals, days: dict[str, Energy]) -> Iterator[Bra
     mean = sum(both) / len(both) if both else 0
     if len(imports) >= 3 and 0 < mean < _LEAST_WH_A_DAY:
         yield Brake("implausible", f"a day has {mean:.0f} Wh in the mean", "--unit, or --allow implausible")
+
+
+# The clock, by what is known
+
+
+def _clock_brakes(preview: FileTotals, known: Known) -> Iterator[Brake]:
+    """Yield a brake where the usage of a season is that of other hours than what is stored."""
+    if known.usage is None or preview.start is None or len(preview.hours) < _COMMON:
+        return
+    stored, zone = known.usage(preview.start, preview.end), ZoneInfo(known.zone)
+    for season, is_summer in (("summer", True), ("winter", False)):
+        own = {at: wh for at, wh in preview.hours.items() if bool(datetime.fromtimestamp(at, zone).dst()) == is_summer}
+        alike = {shift: _likeness(own, stored, shift * HOUR) for shift in range(-2, 3)}
+        best = max(alike, key=alike.__getitem__)
+        if alike[best] > _LIKE and alike[0] < alike[best] - _CLEARLY:
+            way = "early" if best > 0 else "late"
+            text = f"all through {season} the file is {abs(best)} h {way} against what is known"
+            yield Brake("clock", text, "--timezone, --time, or --allow clock")
+            return
+
+
+def _likeness(own: Mapping[int, int], stored: Mapping[int, int], shift_s: int) -> float:
+    """Return the correlation of usage with what is stored of `shift_s` later; -1 where too little is common."""
+    pairs = [(wh, stored[at + shift_s]) for at, wh in own.items() if at + shift_s in stored]
+    try:
+        return correlation(*zip(*pairs, strict=True)) if len(pairs) >= _COMMON else -1.0
+    except StatisticsError:
+        return -1.0

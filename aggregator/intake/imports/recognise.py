@@ -15,7 +15,7 @@ from aggregator.core.errors import ConfigurationError, Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, iso_local
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.formats.message import check_instant_of
-from aggregator.intake.imports.columns import roles_of, typed, with_named
+from aggregator.intake.imports.columns import TypedColumn, roles_of, typed, with_named
 from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
 from aggregator.intake.imports.judgement import SAMPLE_ROWS, Judged, judged
 from aggregator.intake.imports.preview import FileTotals, previewed
@@ -77,7 +77,7 @@ def _decided(table: FileTable, known: Known) -> Judged:
         raise ConfigurationError(f"no row of the file can be used: {refused}")
     width = len(table.names)
     rows = [(row + [""] * (width - len(row)))[:width] for row in sample]
-    columns, profile = typed(table.names, rows), profile_of(table.names)
+    columns, profile = _of_meter(typed(table.names, rows), known.meter), profile_of(table.names)
     unit, channel = _hints(table)
     named = known.columns or (named_columns(profile.columns) if profile and not unit and profile.columns else {})
     roles, doubts = with_named(columns, named) if named else roles_of(columns)
@@ -100,6 +100,13 @@ def _hints(table: FileTable) -> tuple[str, str]:
     units = {value for value in table.about.values() if value in UNITS}
     channels = {said_by(value).channel for value in table.about.values()} - {""}
     return units.pop() if len(units) == 1 else "", channels.pop() if len(channels) == 1 else ""
+
+
+def _of_meter(columns: Sequence[TypedColumn], meter: str) -> list[TypedColumn]:
+    """Return columns without the figures of another meter's energy: gas for electricity, or what is not gas."""
+    gas = [one for one in columns if one.type == "number" and "gas" in one.said.meanings]
+    others = gas if meter != "gas" else [one for one in columns if gas and one.type == "number" and one not in gas]
+    return [one._replace(type="other") if one in others else one for one in columns]
 
 
 # What was understood

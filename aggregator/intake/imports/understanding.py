@@ -6,7 +6,7 @@ evidence, what is in doubt, the first rows as they were read, totals, and the br
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -54,6 +54,7 @@ class Known(NamedTuple):
     where: tuple[str, ...] = ()
     columns: Mapping[str, str] = {}
     is_zone_named: bool = False
+    usage: Callable[[int, int], Mapping[int, int]] | None = None  # stored import Wh by hour, of a span (UTC seconds)
 
 
 class Choice(NamedTuple):

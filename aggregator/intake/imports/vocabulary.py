@@ -30,13 +30,13 @@ _UNITS = {
 }
 _TABLES: dict[str, str] = {
     "import": "import imported bezug netzbezug afname offtake soutirage purchased purchase entrante delivered geleverd"
-    " e2 e3 e4 e5 e6 e7 e8 e9 levering prelievo prelevata pobor odber bn01 eas ae otto uttag bought e1 entnahme"
+    " levering prelievo prelevata pobor odber bn01 eas ae otto uttag bought e1 entnahme"
     " electricity1 electricity2",
     "consumption": "consumption consumed consumo consommation consommee usage used use verbrauch verbruik forbrug"
     " forbruk forbrukning kulutus konsum consume load demand anvendelse maengde",
     "export": "export exported exportado feedin einspeisung eingespeist teruglevering teruggeleverd retour injectie"
     " injection injected returned return ret excedente excedentes vertida vertido saliente surplus as eai bn02"
-    " b1 b2 b3 sold inmatning anto retur rueckspeisung ruckspeisung lieferung immissione immessa oddana dodavka",
+    " sold inmatning anto retur rueckspeisung ruckspeisung lieferung immissione immessa oddana dodavka",
     "generation": "production produced produktion produktie produccion generation generated generacion solar pv"
     " erzeugung opwek opbrengst tuotanto genereret",
     "net": "net netto balance saldo",
@@ -48,7 +48,8 @@ _TABLES: dict[str, str] = {
     " carbon kvarh varh kvar var kvah reactive blindarbeit reactief inductief capacitief reactiva reactive factor"
     " autocons autoconsumo self stored battery charged discharged estimated_cost standing soc water heat ev car min max"
     " fund frequency freq lqi rssi quality lag lead apparent aprt revision created updated modified latitude longitude"
-    " autoconsumption eigenverbrauch holiday weekend quarter week rank id nmi interpolated q1 q2 q3 q4 k1 r1 r4",
+    " autoconsumption eigenverbrauch holiday weekend quarter week rank id nmi interpolated q1 q2 q3 q4 k1 r1 r4"
+    " j mj gj therm therms ccf cf hcf ft3 btu kbtu mmbtu dth kvah kva mcal kcal",
     "start": "start from begin beginning van von fra desde debut inicio alku alkuaika startzeit starttid starttijd"
     " beginn anfang fran od started",
     "end": "end to til tot bis fin until slut loppu einde ende hasta stop ending till endzeit eindtijd endtime ended",
@@ -60,6 +61,7 @@ _TABLES: dict[str, str] = {
     " ht nt tarief tarif rate1 rate2 1 2 3 4 jour nuit punta llano valle f1 f2 f3 hochtarif niedertarif tariff1 tariff2"
     " electricity1 electricity2 p1 p2 p3 piek dal heures pleines creuses e1 e2 e3 e4 e5 e6 e7 e8 e9 b1 b2 b3",
     "phase": "l1 l2 l3 b c phase",
+    "gas": "gas gaz aardgas erdgas gasverbrauch naturgas plyn metan",
     "total": "total totaal gesamt summe sum totale",
 }
 _NEUTRAL = (  # words of figures that leave the direction open
@@ -70,7 +72,7 @@ _NEUTRAL = (  # words of figures that leave the direction open
     " halfhourly hourly daily halfhour half hh meter mesure messwert zahler zaehler compteur contador column sum"
     " smart grid reseau netz actual of per in the de la le du der die das and und et y home house household haus"
     " maison casa main mains units delta sensor step last new site whole all electricmeter stromzahler smartmeter"
-    " gas volumen reads diff"
+    " volumen reads diff"
 )
 _STEMS = (  # of words in forms that no table lists
     (

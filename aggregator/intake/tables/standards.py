@@ -108,7 +108,12 @@ def _nem12_rows(stream: BinaryIO) -> Iterator[Cells]:
                 number += 1
                 start = _market_time(row[1].strip(), place * minutes)
                 end = _market_time(row[1].strip(), (place + 1) * minutes)
-                yield number, ",".join(row[:2]), [start, end, about[0], about[1], value.strip(), about[2]]
+                yield number, ",".join(row[:2]), [start, end, about[0], _suffix(about[1]), value.strip(), about[2]]
+
+
+def _suffix(text: str) -> str:
+    """Return an NMI suffix with its direction: E is consumption, B is generation as the grid sees it."""
+    return f"{text} {({'E': 'import', 'B': 'export'}).get(text[:1].upper(), 'reactive')}"
 
 
 def _market_time(day: str, minutes: int) -> str:

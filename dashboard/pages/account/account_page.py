@@ -22,11 +22,12 @@ from dashboard.accounts.api_keys import ApiKeys
 from dashboard.accounts.household_export import export
 from dashboard.accounts.mail import Mailer, check_mail
 from dashboard.accounts.oidc import Provider, client_of
+from dashboard.accounts.second_factor import SecondFactors
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User, password_fault
-from dashboard.pages.account import claim_page, erasure_page, keys_page, sign_in_page
+from dashboard.pages.account import claim_page, erasure_page, keys_page, second_factor_page, sign_in_page
 from dashboard.pages.account.erasure_page import Faults, account
-from dashboard.pages.account.sign_in_page import AuthServices, too_soon
+from dashboard.pages.account.sign_in_page import AuthServices, admit, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
 from dashboard.web.responses import notice, reader_language, render
@@ -133,8 +134,7 @@ def _accept(services: AuthServices, token: str) -> Response | Answer:
     changed = services.accounts.accept(token, request.form["password"])
     if changed is None:
         return _over()
-    sign_in(services.sessions, changed)
-    return redirect("/", 303)
+    return admit(services, changed, request.args.get("next"))
 
 
 def _over() -> Response:
@@ -169,6 +169,7 @@ def install(
         sign_in_page.add_mail_routes(server, services, settings)
     add_routes(server, services)
     keys_page.add_routes(server, services)
+    second_factor_page.add_routes(server, services)
     claim_page.add_routes(server, services)
     return services
 
@@ -203,5 +204,6 @@ def _auth_services(settings: Settings, store: Store, passwords: Passwords, clock
         Provider(client) if client else None,
         audit,
         ApiKeys(store, user, audit, clock),
+        SecondFactors(accounts, settings.audit_secrets, clock),
         Mailer(settings) if settings.smtp else None,
     )

@@ -31,7 +31,7 @@ def add_routes(page: Blueprint, services: AuthServices) -> None:
     @page.post("/account/keep")
     def keep() -> Answer:
         take_back(services.store, _resident().household)
-        return redirect("/account?done=kept#erasure", 303)
+        return redirect("/account?done=kept", 303)
 
 
 def account(services: AuthServices, user: User, faults: Faults | None = None, status: int = 200) -> Response:
@@ -73,4 +73,4 @@ def _ask(services: AuthServices, user: User) -> Response | Answer:
             return account(services, user, {"erase": reader_language().say(NOT_THE_PASSWORD)}, 403)
         services.throttle.forgive(user.user_id, request.remote_addr or "")
     ask_for_erasure(services.store, user.household, int(time.time()))
-    return redirect("/account#erasure", 303)
+    return redirect("/account", 303)

@@ -5,6 +5,7 @@ with the demo's store.
 """
 
 import logging
+import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +20,7 @@ from dashboard.accounts import mail, oidc
 from dashboard.accounts.accounts import Accounts, Throttle
 from dashboard.accounts.api_keys import ApiKeys
 from dashboard.accounts.mail import Mailer
+from dashboard.accounts.second_factor import SecondFactors, needs_one
 from dashboard.accounts.sessions import Sessions, sign_in, signed_in
 from dashboard.accounts.users import LONGEST_EMAIL, SUPPORT, VISITOR, Busy, User
 from dashboard.text.language import text
@@ -68,6 +70,8 @@ def user_of(store: Store, user_id: str) -> User | None:
 # The sign-in page
 
 REDIRECT_KEY = "onward"
+PENDING = "pending"  # in the session: who has given the password, and not yet the code
+CODE, SET_UP = "/sign-in/code", "/sign-in/second-factor"
 WRONG = text("The e-mail address and the password do not belong together. Check both and try again.")
 NOT_LET_IN = text("You have not been signed in")
 NO_ROLE = text(
@@ -90,6 +94,7 @@ class AuthServices:
     provider: oidc.Provider | None
     audit: Audit
     keys: ApiKeys
+    factors: SecondFactors
     mailer: Mailer | None = None  # None without a mail server
 
 
@@ -112,7 +117,7 @@ def add_routes(server: Flask, services: AuthServices) -> None:
         if user is None:
             abort(404)
         wait_s = services.throttle.visit(request.remote_addr or "")
-        return _wait(services, "/", "", wait_s) if wait_s else _welcome(services, user, request.form.get("next"))
+        return _wait(services, "/", "", wait_s) if wait_s else admit(services, user, request.form.get("next"))
 
     _add_provider_routes(page, services)
     server.register_blueprint(page)
@@ -131,10 +136,11 @@ def _add_provider_routes(page: Blueprint, services: AuthServices) -> None:
     @page.get("/provider/return")
     def returned() -> Response | Answer:
         wanted = session.get(REDIRECT_KEY)
-        user = oidc.user_of(services.store, services.accounts, provider.returned())
+        person = provider.returned()
+        user = oidc.user_of(services.store, services.accounts, person)
         if user is None:
             raise oidc.Unfit("the account is disabled")
-        return _welcome(services, user, wanted)
+        return admit(services, user, wanted, has_second=person.has_second_factor)
 
     @page.errorhandler(oidc.Unfit)
     def unfit(error: oidc.Unfit) -> Response:
@@ -164,7 +170,7 @@ def _check(services: AuthServices, email: str, password: str) -> Response | Answ
     if user is None:
         return _form(services, wanted, email, reader_language().say(WRONG), 403)
     services.throttle.forgive(email, address)
-    return _welcome(services, user, wanted)
+    return admit(services, user, wanted)
 
 
 def _wait(services: AuthServices, wanted: str, email: str, wait_s: int) -> Response:
@@ -183,9 +189,22 @@ def too_soon(wait_s: int) -> str:
     )
 
 
-def _welcome(services: AuthServices, user: User, wanted: object) -> Answer:
-    sign_in(services.sessions, user)
-    return redirect(safe_redirect(wanted), 303)
+def admit(services: AuthServices, user: User, wanted: object, *, has_second: bool = False) -> Answer:
+    """Sign a user in and redirect, or lead on to the second factor.
+
+    A visitor of the demo has no password, and so no second factor.
+    """
+    if has_second or user.is_visitor or not (user.second_factor or needs_one(user)):
+        sign_in(services.sessions, user)
+        return redirect(safe_redirect(wanted), 303)
+    session.clear()
+    session[PENDING] = {
+        "user": user.user_id,
+        "session_epoch": user.session_epoch,
+        "at": int(time.time()),
+        "next": safe_redirect(wanted),
+    }
+    return redirect(CODE if user.second_factor else SET_UP, 303)
 
 
 def _form(services: AuthServices, wanted: str, email: str = "", fault: str = "", status: int = 200) -> Response:

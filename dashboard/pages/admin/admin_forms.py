@@ -19,6 +19,7 @@ from dashboard.accounts.accounts import Accounts, link_of
 from dashboard.accounts.mail import Mailer, invitation
 from dashboard.accounts.provision_rows import Refusal, Row, row_of
 from dashboard.accounts.provisioning import CHANGED, MADE, MOVED, UNCHANGED, ProvisionRun, Report, provision, who_is
+from dashboard.accounts.second_factor import SecondFactors
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, LONGEST_EMAIL, SUPPORT, User
 from dashboard.text.language import text
 from dashboard.web.responses import reader_language, render
@@ -35,6 +36,7 @@ DONE = {
     "mailed": text("A link to a password is on its way by mail."),
     "disable": text("Disabled, and signed out everywhere."),
     "enable": text("Enabled again."),
+    "reset-second-factor": text("The second step was removed, and the person was signed out everywhere."),
     "sign-out": text("Signed out everywhere; open links do not work any more."),
 }
 CANNOT = text("This cannot be done: {fault}")
@@ -51,6 +53,7 @@ class AdminServices:
     accounts: Accounts
     settings: Settings
     mailer: Mailer | None  # None without a mail server
+    factors: SecondFactors
 
     @property
     def store(self) -> Store:
@@ -172,6 +175,7 @@ def _act(admin: AdminServices, user: User, action: str) -> Response | Answer:
         "disable": admin.accounts.disable,
         "enable": admin.accounts.enable,
         "sign-out": admin.accounts.end_sessions,
+        "reset-second-factor": admin.factors.remove,
     }
     if action not in changes and (action != "invite" or user.is_disabled):
         abort(400)

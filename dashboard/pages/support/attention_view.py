@@ -4,10 +4,13 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import NamedTuple
 from urllib.parse import urlencode
 
 from aggregator.core.periods import RECORD_DAYS, Window, iso_utc
+from aggregator.intake.formats import FORMATS
+from aggregator.intake.refusals import UnknownTopic
 from aggregator.support.fleet import OTHERS, PROBLEMS, STATES, Summary, Trouble, Wanted
 from dashboard.pages.support import sparklines, support_words
 from dashboard.pages.support.data_quality import reason_words
@@ -174,3 +177,26 @@ def _firmware_url(name: str) -> str:
 
 def _area_url(area: str) -> str:
     return list_url(Wanted(area=area))
+
+
+class DroppedRow(NamedTuple):
+    """A kind of topic whose messages are dropped."""
+
+    kind: str
+    messages: str
+    first: str
+    last: str
+    expected: str
+    command: str  # which takes them
+
+
+def dropped_row(one: UnknownTopic, now: int, lang: Language) -> DroppedRow:
+    """Return a kind of unknown topic in words."""
+    return DroppedRow(
+        one.kind,
+        lang.count("{number} message", "{number} messages", one.messages),
+        support_words.to_the_second(one.first, now, support_words.UTC, lang),
+        support_words.to_the_second(one.last, now, support_words.UTC, lang),
+        one.detail,
+        f"wattfall worker --mqtt URL --topic {quote(one.kind)} --format {'|'.join(FORMATS)}",
+    )

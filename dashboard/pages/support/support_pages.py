@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as Answer
 
 from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, HOUR
-from aggregator.intake import device_status
+from aggregator.intake import device_status, refusals
 from aggregator.intake.imports.import_records import imports_of
 from aggregator.support import actions, fleet
 from aggregator.support.audit import GRANT_HOURS, Audit, withdraw
@@ -126,6 +126,7 @@ def _start(support: SupportServices) -> Response | Answer:
         most=PAGE,
         worst=[attention_view.trouble_row(one, support.data.now(), lang) for one in worst],
         chips=attention_view.chips(summary, Wanted(), lang) if summary else [],
+        dropped=[attention_view.dropped_row(one, now, lang) for one in refusals.unknown_topics(support.store)],
         trends=attention_view.trends(fleet.history(support.store, now), lang),
         kept_days=device_status.KEPT_DAYS,
         fleet=fleet_view(summary, lang) if summary else None,

@@ -15,7 +15,7 @@ from aggregator.aws.capacity import (
     limits,
     recommended,
 )
-from aggregator.aws.costs import Plan
+from aggregator.aws.costs import Plan, plan_of
 from aggregator.aws.deployment import parameters
 
 OWN = parameters()
@@ -32,7 +32,7 @@ def test_the_functions_carry_a_core_for_each_batch_of_a_shard() -> None:
 
 
 def test_the_defaults_keep_up_with_150_000_devices() -> None:
-    assert first_devices(EVERY_10_S, OWN) >= 150_000
+    assert first_devices(plan_of(OWN, 0, devices=1, interval_s=10), OWN) >= 150_000
     assert lag_s(Plan(150_000, 10, 60), OWN) < 300
 
 
@@ -62,6 +62,15 @@ def test_a_small_fleet_is_told_of_the_limit_that_it_hits_as_it_grows() -> None:
     assert limit.load < 1
     assert limits(replace(small, devices=first_devices(small, OWN) + 1), OWN)[0].name == limit.name
     assert limits(small, OWN)[0].name == "Lambda: calls at once, reserved"
+
+
+def test_http_has_limits_of_its_own() -> None:
+    plan = Plan(10_000, 10, 60, is_http=True)
+    found = {one.name: one for one in limits(plan, OWN)}
+    assert found["http: requests a second"].share == pytest.approx(1000 * 0.020 / OWN["HttpConcurrency"])
+    assert found["API Gateway: requests a second"].share == pytest.approx(1000 / 5000)
+    assert not any(name.startswith(("IoT", "Kinesis", "ingest")) for name in found)
+    assert recommended(plan)["HttpConcurrency"] == 40
 
 
 @pytest.mark.parametrize("devices", [1_000_000, 10_000_000])

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -38,8 +39,8 @@ def test_a_day_that_goes_on_costs_no_month() -> None:
 @pytest.mark.parametrize(
     ("plan", "most"),
     [
-        (Plan(10_000, 10, 60, shards=15), 0.26),
-        (Plan(10_000, 10, 300, waterfall_s=300, shards=15), 0.15),
+        (plan_of(parameters(), alarm_count(), devices=10_000, interval_s=10), 0.26),
+        (plan_of(parameters(), alarm_count(), devices=10_000, interval_s=10, window_s=300, waterfall_s=300), 0.15),
         (Plan(10_000, 10, 60, is_edge=True, shards=1), 0.02),
     ],
 )
@@ -81,6 +82,18 @@ def test_messages_and_functions_follow_from_a_printed_sum() -> None:
     expected = calls * 0.20e-6 + seconds * 1769 / 1024 * 13.3334e-6
     assert found["carry", "Lambda"].dollars == pytest.approx(expected)
     assert found["alarms", "CloudWatch"].dollars == pytest.approx(6.0)
+
+
+def test_a_request_over_http_is_charged_and_no_stream() -> None:
+    edge = Plan(1000, 10, 60, is_edge=True, is_http=True)
+    found, requests = by_step(edge), 1000 * (30 * 48 + 30 * 1440)
+    assert found["come in", "API Gateway"].dollars == pytest.approx(requests * 1.00e-6)
+    assert found["http", "live"].read_units == 4 * 1000 * 30 * 1440
+    assert not {("come in", "IoT Core"), ("coalesce", "Kinesis")} & found.keys()
+    seconds = 1000 * (1440 * (costs.HTTP_BLOCK_S + costs.DAY_STEP_S) + 43_200 * costs.HTTP_S + 93 * costs.HIGHER_STEP_S)
+    calls = requests + 1000 * 1440 + 30 * 288 + 30 * 48
+    assert found["carry", "Lambda"].dollars == pytest.approx(calls * 0.20e-6 + seconds * 1769 / 1024 * 13.3334e-6)
+    assert by_step(replace(edge, is_edge=False))["come in", "API Gateway"].requests == 1000 * READINGS
 
 
 def test_a_tariff_statuses_and_the_web_are_counted() -> None:

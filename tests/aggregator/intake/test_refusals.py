@@ -18,6 +18,7 @@ from aggregator.intake.ingest import Outcome, ingest_lines
 from aggregator.intake.refusals import (
     KEPT,
     LONGEST,
+    MOST_TOPICS,
     UNKNOWN,
     Batch,
     filter_refusals,
@@ -25,6 +26,7 @@ from aggregator.intake.refusals import (
     load_total,
     named_device,
     put_refusals,
+    unknown_topics,
 )
 from aggregator.store import Store, open_store
 from aggregator.store.collections import REFUSED_DAYS
@@ -179,3 +181,34 @@ def test_refusals_are_searched_by_reason_day_and_words(store: Store) -> None:
     assert set(filter_refusals(found, (), "", TODAY, "").days) == {TODAY}
     assert set(filter_refusals(found, (), "", "", yesterday).days) == {yesterday}
     assert filter_refusals(found, ("no_values",), "", TODAY, TODAY) == refusals.Refusals({}, [])
+
+
+# Unknown topics
+
+
+def drop(store: Store, *topics: str, now: int = NOW) -> None:
+    batch = Batch()
+    for topic in topics:
+        batch.add(f"{topic} {{}}".encode(), Refused("unknown_topic", f"{topic} belongs to no known format"), now)
+    put_refusals(store, batch, now)
+
+
+def test_dropped_messages_are_counted_by_the_kind_of_their_topic(store: Store) -> None:
+    drop(store, "home/meter1/power", "home/meter2/power", "attic/power", now=NOW - 60)
+    drop(store, "home/meter3/power")
+    assert [(one.kind, one.messages, one.first, one.last, one.detail) for one in unknown_topics(store)] == [
+        ("home/+/power", 3, NOW - 60, NOW, "home/meter3/power belongs to no known format"),
+        ("attic/power", 1, NOW - 60, NOW - 60, "attic/power belongs to no known format"),
+    ]
+
+
+def test_only_so_many_kinds_of_unknown_topics_are_kept(store: Store) -> None:
+    drop(store, *("x" * length for length in range(1, MOST_TOPICS + 10)))
+    drop(store, "late/power", "x")
+    found = unknown_topics(store)
+    assert (len(found), found[0].kind, found[0].messages) == (MOST_TOPICS, "x", 2)
+
+
+def test_a_topic_that_begins_with_a_space_has_a_kind_too(store: Store) -> None:
+    drop(store, " power")
+    assert [one.kind for one in unknown_topics(store)] == ["-"]

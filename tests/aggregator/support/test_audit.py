@@ -384,3 +384,41 @@ def test_an_entry_survives_a_round_trip(reason: str, details: dict[str, str]) ->
     assert replace(decode(body), who=entry.who) == entry
     assert entry.is_intact(keys)
     assert not entry.is_intact(ChainKeys([OTHER]))
+
+
+# Reasons that an erasure takes
+
+
+def with_a_note(store: Store) -> Audit:
+    known = Audit(store, [SECRET])
+    known.append(ANNA, "note", "cad-1", "Mrs Miller asked", NOW)
+    known.append(ANNA, "erase", "cad-1", "they asked for it", NOW + 10)
+    return known
+
+
+def test_an_erased_reason_is_gone_from_every_copy_and_the_chain_verifies(store: Store) -> None:
+    known = with_a_note(store)
+    for _ in range(2):
+        known.erase_reasons("cad-1", NOW, NOW + 5)
+    assert [one.reason for one in known.entries(device_id="cad-1")] == ["they asked for it", ""]
+    bodies = [
+        record.body
+        for place in (audit.LEDGER, audit.of_device("cad-1"), audit.of_person(known.entries()[0].person))
+        for record in store.records(place)
+    ]
+    assert len(bodies) == 6
+    assert [body for body in bodies if "Miller" in body] == []
+    assert [*AuditCheck(known).faults()] == []
+
+
+def test_a_reason_cannot_be_changed_or_taken_without_a_trace(store: Store) -> None:
+    known = with_a_note(store)
+    entry = known.entries(device_id="cad-1")[-1]
+    for place in (audit.LEDGER, audit.of_device("cad-1"), audit.of_person(entry.person)):
+        (body,) = [record.body for record in store.records(place) if record.key == entry.key]
+        store.put_record(place, entry.key, body.replace("Miller", "Smith"))
+    assert [*AuditCheck(known).faults()] == ["entry 1 was changed"]
+    other = Audit(store, [SECRET])
+    other.append(ANNA, "note", "cad-2", "of another home", NOW + 20)
+    other.erase_reasons("cad-2", NOW, NOW + 30)
+    assert "the reason of entry 3 was removed, and no entry tells of it" in [*AuditCheck(other).faults()]

@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,15 @@ from aggregator.core.periods import FOR_EVER, LEVELS
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
+from aggregator.store.collections import WATCHED
+from aggregator.store.port import READINGS
+from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.waterfall import worker
 from aggregator.waterfall.worker import (
+    COUNT_S,
     IDLE_S,
     LONGEST_PAUSE_S,
+    PACE_S,
     QUIET_S,
     REPORT_S,
     SWEEP_S,
@@ -205,6 +212,78 @@ def test_a_pass_ends_soon_and_serves_every_device(store: Store) -> None:
     assert store.extent("day", "many") is None
     drain(store)
     assert is_settled(store)
+
+
+# The pace of a fleet
+
+
+class Fleet:
+    """Devices with new evidence, a worker's agenda, and a clock."""
+
+    def __init__(self, store: SqliteStore, devices: int) -> None:
+        self.store, self.names, self.now = store, [f"d{number}" for number in range(devices)], NOW
+        store._clock = lambda: self.now
+        self.agenda = Agenda(store, lambda: self.now)
+
+    def speak(self) -> None:
+        """Every device has new evidence in two half hours, as at the end of one."""
+        for name in self.names:
+            self.store.mark(READINGS, name, [str(NOW), str(NOW + 1800)])
+
+    def carried(self, seconds: int) -> set[str]:
+        """Wait, and return the devices that the next pass carries."""
+        self.now += seconds
+        changes = self.agenda.changes(READINGS, self.now)
+        self.store.settle(changes)
+        assert len(changes) == 2 * len({change.device_id for change in changes})
+        return {change.device_id for change in changes}
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Fleet]]:
+    monkeypatch.setattr(worker, "FEW", 10)
+    opened = SqliteStore(str(tmp_path / "fleet.db"))
+    yield lambda devices: Fleet(opened, devices)
+    opened.close()
+
+
+def test_a_small_fleet_is_carried_at_once(fleet: Callable[[int], Fleet]) -> None:
+    homes = fleet(10)
+    for _ in range(2 * COUNT_S // 10):
+        homes.speak()
+        assert len(homes.carried(10)) == 10
+
+
+def test_a_larger_fleet_is_carried_at_a_pace_also_at_the_end_of_a_half_hour(fleet: Callable[[int], Fleet]) -> None:
+    homes, carried = fleet(11), list[int]()
+    for _ in range(4 * COUNT_S // 10):
+        homes.speak()
+        carried.append(len(homes.carried(10)))
+    passes = [place for place, count in enumerate(carried) if count]
+    assert passes[0] == 0  # nothing is known of the fleet yet
+    assert {carried[place] for place in passes} == {11}
+    assert {after - before for before, after in pairwise(passes)} == {-(-PACE_S // 10)}
+
+
+def test_a_device_that_somebody_looks_at_is_carried_at_once_in_any_fleet(fleet: Callable[[int], Fleet]) -> None:
+    homes = fleet(11)
+    homes.speak()
+    homes.carried(1)
+    homes.store.put_record(WATCHED.of(), "d7", "{}", expires=NOW + DAY)
+    homes.speak()
+    assert homes.carried(1) == {"d7"}
+
+
+def test_a_fleet_that_has_become_small_is_carried_at_once(fleet: Callable[[int], Fleet]) -> None:
+    homes = fleet(11)
+    homes.speak()
+    homes.carried(1)
+    homes.names = homes.names[:5]
+    for _ in range(2):
+        homes.speak()
+        homes.carried(COUNT_S)
+    homes.speak()
+    assert len(homes.carried(1)) == 5
 
 
 # Reports and sweeps

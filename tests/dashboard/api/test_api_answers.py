@@ -30,7 +30,7 @@ TARIFF = tariff_from_json(
     }
 )
 
-Get = Callable[[str], TestResponse]
+Get = Callable[..., TestResponse]
 
 
 class Watched:
@@ -68,7 +68,7 @@ def watched(store: Store) -> Watched:
 @pytest.fixture
 def get(watched: Watched) -> Get:
     client = at_home(watched)
-    return lambda path: client.get(path)
+    return lambda path, **how: client.get(path, **how)
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_a_device_id_with_colons_gets_a_safe_file_name(get: Get, store: Store) -
 
 
 def test_a_year_of_half_hours_is_streamed_by_the_month(get: Get, watched: Watched) -> None:
-    chunks = get("/api/v1/devices/cad-1/year/2025.csv?by=half-hour").iter_encoded()
+    chunks = get("/api/v1/devices/cad-1/year/2025.csv?by=half-hour", buffered=False).iter_encoded()
     assert next(chunks).startswith(b"start,end,")
     assert watched.ranges == [("day", "2025-01-01", "2025-01-31")]
     assert next(chunks).count(b"\r\n") == ROWS
@@ -211,7 +211,7 @@ def test_the_future_is_not_read(get: Get, watched: Watched) -> None:
 
 def test_a_store_failure_aborts_the_download(get: Get, watched: Watched) -> None:
     watched.answers = 3
-    chunks = get("/api/v1/devices/cad-1/year/2025.csv?by=half-hour").iter_encoded()
+    chunks = get("/api/v1/devices/cad-1/year/2025.csv?by=half-hour", buffered=False).iter_encoded()
     with pytest.raises(StoreAway):
         b"".join(chunks)
 

@@ -3,16 +3,19 @@
 `schemathesis` makes the requests; its seed is fixed, so that each run asks the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
-from typing import Any, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 import pytest
 import schemathesis
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.specs.openapi import checks
+from werkzeug.wsgi import ClosingIterator
 
 from aggregator.core.documents import GAS, Device, Part
 from aggregator.core.periods import HALF_HOUR
@@ -28,6 +31,9 @@ from tests.copies import Originals
 from tests.dashboard import homes
 from tests.dashboard.forms import Page
 from tests.dashboard.people import Clock, accounts_on, at_home, dashboard, member
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 EXAMPLES = 30  # of each address and way
 CHECKS = [
@@ -85,7 +91,19 @@ def api(originals: Originals, tmp_path_factory: pytest.TempPathFactory) -> Itera
             "Accept-Encoding": "identity",
             "Authorization": f"Bearer {keys.make(member(store), 'schemathesis', SCOPES)}",
         }
-        yield Api(schemathesis.openapi.from_wsgi("/api/v1/openapi.json", app.server), key, at_home(store, app))
+        yield Api(
+            schemathesis.openapi.from_wsgi("/api/v1/openapi.json", read_whole(app.server)), key, at_home(store, app)
+        )
+
+
+def read_whole(server: Flask) -> "WSGIApplication":
+    """Return a server whose answers are taken to their end; schemathesis leaves them open."""
+
+    def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        with closing(ClosingIterator(server(environ, start))) as pieces:
+            return [b"".join(pieces)]
+
+    return answer
 
 
 @pytest.mark.parametrize("path", PLACES)

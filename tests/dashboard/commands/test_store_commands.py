@@ -58,6 +58,7 @@ READ_OR_MEND = {
     "user sign-out": ("ann@example.org",),
     "user invite": ("ann@example.org",),
     "user reset": ("ann@example.org",),
+    "user reset-second-factor": ("ann@example.org",),
 }
 
 

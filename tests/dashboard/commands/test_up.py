@@ -60,7 +60,10 @@ def test_one_command_brings_a_meter_on_a_broker_to_the_page_of_its_home(tmp_path
         options = ["--port", str(port), "--email", "ann@example.org", "--mqtt", broker.url, "--topic", "glow/+/#"]
         with running(tmp_path / "home", *options) as lines:
             assert lines[0].startswith(f"Wattfall is at http://localhost:{port}/ ")
-            link = re.fullmatch(r"Choose your password at (http://localhost:\d+/invitation/[\w-]+)\n", lines[1])
+            link = re.fullmatch(
+                r"Choose your password at (http://localhost:\d+/invitation/[\w-]+\?next=/account/second-factor)\n",
+                lines[1],
+            )
             assert link
             with urllib.request.urlopen(link[1], timeout=PATIENCE_S) as page:
                 assert page.status == 200
@@ -87,7 +90,8 @@ def test_a_device_that_registers_itself_belongs_to_the_home(store: Store) -> Non
 
 def test_the_link_is_fresh_at_every_start_until_a_password_is_chosen(store: Store) -> None:
     accounts = accounts_on(store)
-    first, second = (first_link(Audit(store, [SECRET]), one, SITE).rpartition("/")[2] for one in (ANN, Up()))
+    links = [first_link(Audit(store, [SECRET]), one, SITE) for one in (ANN, Up())]
+    first, second = (link.partition("/invitation/")[2].partition("?")[0] for link in links)
     assert accounts.invited(first) is None
     assert accounts.accept(second, PASSWORD)
     assert first_link(Audit(store, [SECRET]), Up(), SITE) == ""

@@ -93,6 +93,7 @@ def test_the_list_as_json_holds_no_secret(url: str) -> None:
         "role": "household",
         "household": "acacia",
         "disabled": False,
+        "second_factor": False,
         "invited": True,
     }
 

@@ -24,6 +24,7 @@ from aggregator.aws.lambdas import Functions
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import HALF_HOUR, HOUR, iso_utc
 from aggregator.core.readings import Interval, Reading
+from aggregator.core.status import Status
 from aggregator.intake.edge.edge import FIRST_PAUSE_S, Edge
 from aggregator.intake.edge.ingest_client import SendResult
 from aggregator.intake.edge.publisher import MqttIngestClient, TlsFiles
@@ -135,7 +136,7 @@ class Home:
     now: float = NOW + HOUR
 
     def __post_init__(self) -> None:
-        self.edge = Edge(self.store, self.client, HALF_HOUR, clock=lambda: self.now, pace=lambda: self.now)
+        self.edge = Edge(self.store, self.client, 0, clock=lambda: self.now, pace=lambda: self.now)
 
     def send_all(self) -> None:
         for _ in range(20):
@@ -179,7 +180,7 @@ def test_half_hours_and_intervals_come_in_over_a_broker_as_they_were(
     home.edge.accept([Received("cad-1", Content(half_hour() + second, intervals=[interval]))])
     home.send_all()
     assert home.edge.is_idle
-    messages = reader.take(4)  # three half hours, and the newest readings at once
+    messages = reader.take(3)
     assert {topic for topic, _ in messages} == {"wattfall/cad-1/block", "wattfall/cad-1/readings"}
     store = taken_in(tmp_path / "cloud.db", messages)
     assert store.readings("cad-1", NOW, NOW) == half_hour()
@@ -200,9 +201,22 @@ def test_a_half_hour_stays_until_the_broker_has_acknowledged_it(
     home.now += HOUR
     home.send_all()
     assert home.edge.is_idle
-    blocks = [payload for topic, payload in reader.take(2) if topic.endswith("/block")]
-    assert blocks == [encode_block(half_hour())]
+    assert reader.take(1) == [("wattfall/cad-1/block", encode_block(half_hour()))]
     reader.close()
+
+
+def test_statuses_go_over_a_broker_and_live_readings_only_when_asked_for(home: Home, reader: Reader) -> None:
+    home.now = NOW + 1000.0
+    status = Status("cad-1", NOW + 900, -70, None, None, None, None)
+    home.edge.accept([Received("cad-1", Content(half_hour()[:90], [status]))])
+    home.edge.send()
+    ((_, sent),) = reader.take(1)
+    assert orjson.loads(sent) == [{"device_id": "cad-1", "at": iso_utc(NOW + 900), "rssi_dbm": -70}]
+    home.edge.live_s = 60
+    home.now += HALF_HOUR
+    home.edge.accept([Received("cad-1", Content(half_hour()[90:91]))])
+    home.edge.send()
+    assert [one["power_w"] for one in orjson.loads(dict(reader.take(1))["wattfall/cad-1/readings"])] == [406]
 
 
 def test_a_device_cannot_publish_as_another(broker: MosquittoBroker, authority: Authority, reader: Reader) -> None:
@@ -239,7 +253,7 @@ def test_the_command_publishes_what_it_reads_and_ends(
         [*map(str, (*command, *options))], input=b"\n".join([*lines, b""]), capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    arrived = dict(reader.take(2))
+    arrived = dict(reader.take(1))
     content = parse_block(arrived["wattfall/cad-1/block"], Origin("cad-1", int(time.time())))
     assert content.readings == [one._replace(import_wh=None) for one in half_hour(start)]
     assert b"180 readings kept; sent 1 half hours" in done.stdout

@@ -375,3 +375,16 @@ def test_a_device_shows_its_imported_files(staff: FlaskClient, store: Store) -> 
     assert "1 row · 21 September 2026 · 0.50 kWh" in staff.get(PAGE).text
     undo(store, find_import(store, "cad-1/1"), "operator Pat", 1_800_000_000)
     assert "taken back by operator Pat, " in staff.get(PAGE).text
+
+
+def test_the_start_page_lists_dropped_messages_with_a_command_that_takes_them(store: Store, clock: Clock) -> None:
+    client = staff_on(server_on(store, clock), store)
+    assert "Messages that nobody sees" not in Page(client.get("/desk").text).words
+    batch = refusals.Batch()
+    why = Refused("unknown_topic", "'home/meter1/pow'er' belongs to no known format; glow has glow/ID/SENSOR/...")
+    batch.add(b"home/meter1/pow'er {}", why, clock.at)
+    refusals.put_refusals(store, batch, clock.at)
+    words = Page(client.get("/desk").text).words
+    assert "home/+/pow'er 1 message · first" in words
+    assert "glow has glow/ID/SENSOR/..." in words
+    assert """--topic 'home/+/pow'"'"'er' --format""" in words

@@ -1,0 +1,148 @@
+"""A household is erased by command and from its account page; a restored backup is erased again."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+from flask.testing import FlaskClient
+
+from aggregator.core.documents import Device
+from aggregator.core.periods import DAY_S, FOR_EVER
+from aggregator.core.readings import Reading
+from aggregator.erasure.erasure_requests import due_erasures, erasure_due
+from aggregator.intake.ingest import ingest
+from aggregator.settings import load
+from aggregator.store import open_store
+from aggregator.store.port import Store
+from aggregator.support.audit import Audit
+from aggregator.waterfall.worker import drain
+from dashboard.accounts.users import SUPPORT, Passwords
+from dashboard.commands.main import main
+from dashboard.pages.account import account_page
+from tests.dashboard import homes
+from tests.dashboard.people import PASSWORD, QUICK, SECRET, accounts_on, browser, somebody, token_in
+
+CAD = "cad-1"
+START = homes.NOW - 2 * DAY_S
+
+
+def furnish(store: Store) -> None:
+    store.put_device(Device(CAD, household="acacia"))
+    readings = [Reading(CAD, at, None, at - START, None) for at in range(START, homes.NOW, 600)]
+    ingest(store, readings, homes.NOW, "Europe/London")
+    drain(store)
+    for email in ("ann@example.org", "ben@example.org"):
+        somebody(store, email, household="acacia")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    store = open_store(f"sqlite:///{tmp_path}/home.db")
+    furnish(store)
+    store.close()
+    return tmp_path / "home.db"
+
+
+def run(path: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, env={"WATTFALL_STORE": f"sqlite:///{path}"})
+
+
+# By command
+
+
+def test_without_confirmation_only_the_plan_is_printed(path: Path) -> None:
+    told = run(path, "household", "erase", "acacia")
+    assert told.exit_code == 0
+    first, accounts, hint = told.stdout.splitlines()
+    assert first.startswith("cad-1: the first day to today, 97 half hours of readings, 3 days, 1 months, 1 years")
+    assert sorted(accounts.partition(": ")[2].split(", ")) == ["ann@example.org", "ben@example.org"]
+    assert hint == "nothing is erased yet; add --confirm acacia to erase all of this"
+    other = run(path, "household", "erase", "acacia", "--confirm", "acaca")
+    assert (other.exit_code, "write the household twice alike" in other.stderr) == (2, True)
+    assert open_store(f"sqlite:///{path}").readings(CAD, 0, FOR_EVER) != []
+
+
+def test_a_household_is_erased_and_the_day_is_told_on_which_backups_forget(path: Path) -> None:
+    done = run(path, "household", "erase", "acacia", "--confirm", "acacia")
+    assert done.exit_code == 0, done.output
+    assert "erased; a scan of every table and collection finds nothing" in done.stdout
+    assert "copies that you made yourself have it until you delete them" in done.stdout
+    store = open_store(f"sqlite:///{path}")
+    assert not store.readings(CAD, 0, FOR_EVER)
+    assert not store.periods("day", CAD)
+    assert not [*accounts_on(store).everybody()]
+    again = run(path, "household", "erase", "acacia", "--confirm", "acacia")
+    assert (again.exit_code, "nothing is kept of a household 'acacia'" in again.stderr) == (2, True)
+
+
+def test_a_restored_backup_is_erased_again(path: Path, tmp_path: Path) -> None:
+    assert run(path, "backup", str(tmp_path / "copy.db")).exit_code == 0
+    assert run(path, "household", "erase", "acacia", "--confirm", "acacia").exit_code == 0
+    noted = path.with_name("home.db.erasures").read_text()
+    assert "acacia" not in noted
+    assert json.loads(noted)[0] == [[CAD, 0, FOR_EVER]]
+    restored = run(path, "restore", str(tmp_path / "copy.db"))
+    assert restored.exit_code == 0, restored.output
+    assert "erased again: 1 times of devices, 2 accounts" in restored.stdout
+    store = open_store(f"sqlite:///{path}")
+    assert store.household_devices("acacia") == store.periods("day", CAD) == []
+    assert not [*accounts_on(store).everybody()]
+
+
+# From the account page
+
+
+@pytest.fixture
+def server(store: Store) -> Flask:
+    furnish(store)
+    made = Flask("dashboard")
+    account_page.install(made, load({"WATTFALL_SECRET": SECRET}), store, Passwords(QUICK))
+    return made
+
+
+def client_of(server: Flask, store: Store, email: str = "ann@example.org") -> FlaskClient:
+    user = accounts_on(store).find(email)
+    assert user
+    return browser(server, store, user)
+
+
+def submit(client: FlaskClient, address: str, **fields: str) -> int:
+    token = token_in(client.get("/account").text)
+    return client.post(address, data={"csrf": token, **fields}).status_code
+
+
+def test_everybody_of_the_household_sees_the_day_and_may_take_it_back(server: Flask, store: Store) -> None:
+    ann, ben = client_of(server, store), client_of(server, store, "ben@example.org")
+    assert submit(ann, "/account/erase", erase=PASSWORD) == 303
+    due = erasure_due(store, "acacia")
+    assert due
+    assert abs(due - int(time.time()) - 7 * DAY_S) < DAY_S
+    for client in (ann, ben):
+        assert "will be erased on" in client.get("/account").text
+    assert "gelöscht" in ben.get("/account", headers={"Accept-Language": "de"}).text
+    assert submit(ben, "/account/keep") == 303
+    assert erasure_due(store, "acacia") is None
+    assert "The data stay" in ben.get("/account?done=kept").text
+
+
+def test_a_wrong_password_or_another_role_erases_nothing(server: Flask, store: Store) -> None:
+    assert submit(client_of(server, store), "/account/erase", erase="wrong") == 403
+    desk = browser(server, store, somebody(store, "desk@example.org", SUPPORT))
+    assert submit(desk, "/account/erase", erase=PASSWORD) == 404
+    assert submit(desk, "/account/keep") == 404
+    assert erasure_due(store, "acacia") is None
+
+
+def test_the_worker_erases_on_the_day_and_not_before(server: Flask, store: Store) -> None:
+    client = client_of(server, store)
+    submit(client, "/account/erase", erase=PASSWORD)
+    due, audit = erasure_due(store, "acacia"), Audit(store, [])
+    assert due
+    for at, is_left in ((due - 1, True), (due, False)):
+        for _ in due_erasures(store, audit, at, lambda _: None):
+            pass
+        assert bool(store.readings(CAD, 0, FOR_EVER)) is is_left
+    assert client.get("/account").status_code == 303
