@@ -27,10 +27,40 @@ from aggregator.core.money import MOST, number
 STARTS = (
     *("hour utc", "time utc", "start utc", "start", "valid from", "delivery start", "interval start", "starts at"),
     *("start timestamp", "time start", "ts start", "from", "start time", "time", "timestamp", "datetime", "date time"),
-    *("unix seconds", "start date"),
+    *(
+        "unix seconds",
+        "start date",
+        "period from",
+        "mtu (utc)",
+        "mtu (cet/cest)",
+        "mtu",
+        "von",
+        "fra",
+        "van",
+        "desde",
+        "tid",
+        "datum",
+    ),
 )
 
-ENDS = ("end", "valid to", "delivery end", "interval end", "end timestamp", "time end", "ts end", "to", "end time")
+ENDS = (
+    "end",
+    "end utc",
+    "valid to",
+    "delivery end",
+    "interval end",
+    "end timestamp",
+    "time end",
+    "ts end",
+    "to",
+    "end time",
+    "period to",
+    "bis",
+    "til",
+    "tot",
+    "hasta",
+)
+_MARKETS = ("eur", "gbp", "usd", "chf", "sek", "nok", "dkk", "pln", "czk", "huf")  # currencies in names of columns
 WITH_VAT = ("value inc vat", "price inc vat", "rate inc vat", "unit rate inc vat")
 WITHOUT_VAT = ("value exc vat", "price exc vat", "rate exc vat", "unit rate exc vat")
 PRICES = ("price", "unit rate", "rate", "value", "price per kwh", "unit price", "market price")
@@ -59,7 +89,9 @@ def price_rows(text: str) -> tuple[list[Row], dict[str, str]]:
     """
     spelling: dict[str, str] = {}
     text = text.lstrip("\ufeff \t\r\n")
-    found = list(_json_rows(text, spelling) if text[:1] in ("[", "{") else _csv_rows(text, spelling))
+    found = list(_json_rows(text, spelling) if text[:1] in ("[", "{") else map(_with_end, _csv_rows(text, spelling)))
+    spelling.setdefault("end", "end")
+    spelling.setdefault("endutc", "end utc")
     if not found:
         raise ConfigurationError("the file has no prices")
     return found, spelling
@@ -81,6 +113,20 @@ def _csv_rows(text: str, spelling: dict[str, str]) -> Iterator[Row]:
             yield reader.line_num, dict(zip(names, values, strict=False))
     except csv.Error as error:
         raise ConfigurationError(f"row {reader.line_num}: {error}") from None
+
+
+_MTU = re.compile(r"([0-9]{2})[./]([0-9]{2})[./]([0-9]{4}) ([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)")
+
+
+def _with_end(row: Row) -> Row:
+    """Split a market time unit of ENTSO-E, `10.11.2026 00:00 - 10.11.2026 01:00` with the day first, into its ends."""
+    number, fields = row
+    start = start_column(fields) or ""
+    parts = [_MTU.match(one.strip()) for one in str(fields.get(start)).split(" - ")]
+    if len(parts) != 2 or None in parts:
+        return row
+    first, last = (f"{one[3]}-{one[2]}-{one[1]}T{one[4]}" for one in parts if one)
+    return number, {**fields, start: first, "endutc" if "utc" in start else "end": last}
 
 
 def _headers(cells: Sequence[str], spelling: dict[str, str]) -> list[str]:
@@ -164,7 +210,8 @@ def price_column(rows: Sequence[Row], spelling: Mapping[str, str], said: str, va
         return simple(said)
     candidates = _candidates(rows, names, vat_included)
     if len(candidates) > 1 and currency:
-        candidates = [name for name in candidates if currency.lower() in name] or candidates
+        others = [one for one in _MARKETS if one != currency.lower()]
+        candidates = [name for name in candidates if not any(one in name for one in others)] or candidates
     if not candidates:
         columns = ", ".join((*(WITH_VAT if vat_included else WITHOUT_VAT)[:1], *PRICES[:3]))
         raise ConfigurationError(f"no column is a price, like {columns}; name it with --column")

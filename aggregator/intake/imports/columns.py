@@ -50,15 +50,16 @@ class TypedColumn(NamedTuple):
 def typed(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[TypedColumn]:
     """Return the columns of a table; each row has a cell for each name."""
     found = []
+    some_of = max(20, min(300, 30_000 // len(names)))  # cells of a column that tell its type
     for place, name in enumerate(names):
         filled = [text for row in rows if (text := row[place].strip()).lower() not in ABSENT]
         values = tuple(dict.fromkeys(filled))[: _CATEGORIES + 1]
-        found.append(TypedColumn(place, name, said_by(name), _type(filled, said_by(name)), values))
+        found.append(TypedColumn(place, name, said_by(name), _type(filled, said_by(name), some_of), values))
     return found
 
 
-def _type(filled: Sequence[str], said: Said) -> str:
-    some = filled[:300]
+def _type(filled: Sequence[str], said: Said, some_of: int) -> str:
+    some = filled[:some_of]
     is_hour = bool({"clock", "start", "end"} & said.meanings) and not said.unit and len(set(some)) > 1
     if not some:
         return "empty"

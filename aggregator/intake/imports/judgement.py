@@ -34,7 +34,6 @@ from aggregator.intake.tables.notation import (
     decimal_sign,
     is_summary,
     order_of,
-    read_time,
     seconds_of,
 )
 from aggregator.intake.tables.row_times import share_of_usual, smallest_step, usual_step, way_of
@@ -86,6 +85,7 @@ class _Judge:
         self.names, self.roles, self.known, self.is_profiled = names, roles, known, is_profiled
         self.choices: list[Choice] = []
         self.doubts, self.ats = list[Doubt](), list[int]()  # the times of the rows, each once, ascending
+        self.has_offsets = False  # whether times are instants
         self.step_s = self.way = 0  # the usual step; whether rows ascend (1) or descend (-1) in time
         zone = "UTC" if roles.is_utc and not known.is_zone_named else known.zone
         where = tuple(row_filter(text, names) for text in known.where)
@@ -146,6 +146,7 @@ class _Judge:
         elif _NUMERIC_DATE.match(example):
             self._choose("dates", next(name for name, one in ORDERS.items() if one == order), why)
         self.layout = self.layout._replace(order=order)
+        self.has_offsets = any(isinstance(time, int) for time in told.get(order, []))
         ats = [seconds_of(time) for time in told.get(order, [])]
         self.ats, self.way = sorted({*ats}), way_of(ats)
         self.step_s = self.known.step_s or (usual_step(self.ats) if self.way else smallest_step(self.ats))
@@ -278,10 +279,7 @@ class _Judge:
         """Return how long after midnight the file begins, 0 or one step, by the clocks that it may have."""
         if self.way == 0 or (self.way < 0 and len(self.rows) >= SAMPLE_ROWS):
             return set()  # the sample may begin anywhere
-        is_instant = self.roles.clock is None and isinstance(
-            read_time(self.rows[0][self.roles.time], self.layout.order), int
-        )
-        first, zones = self.ats[0], ("UTC", self.known.zone) if is_instant else ("UTC",)
+        first, zones = self.ats[0], ("UTC", self.known.zone) if self.has_offsets else ("UTC",)
         return {first - day_start(day_of(first, zone), zone) for zone in zones} & {0, self.step_s}
 
     def _ask_edge(self, what: str) -> None:

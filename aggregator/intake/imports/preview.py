@@ -20,7 +20,7 @@ FEW_CONTRADICTIONS = 0.01
 _MOST_WH_A_DAY, _LEAST_WH_A_DAY = 300_000, 200  # of import: beyond them a unit is probably wrong
 _LIKE, _CLEARLY = 0.7, 0.15  # the correlation of the same usage, and how much less another hour's is
 _COMMON = 5 * 24  # hours that are compared at least
-_MONOTONE, _A_FALL = 60, 8  # energy that rises so often falls more often than once in 8 times
+_MONOTONE, _A_FALL = 60, 8  # energy that rises so often falls too, and not only to zero each day
 
 
 class FileTotals:
@@ -29,7 +29,7 @@ class FileTotals:
     def __init__(self, zone: str, *, is_instant: bool) -> None:
         self.days: dict[str, list[int | None]] = {}
         self.start: int | None = None
-        self.end = self.count = self.rises = self.falls = 0
+        self.end = self.count = self.rises = self.falls = self.resets = 0
         self._last: list[int | None] = [None, None, None]
         self.is_instant = is_instant
         self.hours: dict[int, int] = {}  # import by hour (UTC seconds), millionths of a Wh
@@ -51,6 +51,7 @@ class FileTotals:
                 if place == 0 and last is not None:
                     self.rises += value > last
                     self.falls += value < last
+                    self.resets += value * 10 < last
 
 
 def previewed(
@@ -109,7 +110,8 @@ def _row_brakes(reasons: Counter[str], total: int, known: Known) -> Iterator[Bra
 def _energy_brakes(preview: FileTotals, days: dict[str, Energy]) -> Iterator[Brake]:
     imports = {day: one.import_wh for day, one in days.items() if one.import_wh is not None}
     largest, wh = max(imports.items(), key=lambda one: one[1], default=("", 0))
-    if not preview.is_instant and preview.rises >= _MONOTONE and preview.falls * _A_FALL < preview.rises:
+    is_daily = preview.falls == preview.resets >= len(days) // 2 and preview.falls * _A_FALL < preview.rises
+    if not preview.is_instant and preview.rises >= _MONOTONE and (preview.falls == 0 or is_daily):
         text = f"the figures rise {preview.rises} times and fall {preview.falls} times, like a register or a counter"
         yield Brake("register", text, "--kind register, or --allow register")
     if wh > _MOST_WH_A_DAY:

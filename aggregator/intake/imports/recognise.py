@@ -31,6 +31,7 @@ from aggregator.intake.imports.vocabulary import POWER, UNITS, WATT_HOURS, profi
 from aggregator.intake.tables.row_times import days_after, end_of, in_utc, lengths
 from aggregator.intake.tables.table_shapes import FileTable
 
+_CELLS, _FEWEST = 400_000, 50  # cells that are judged at most; rows at least
 FIRST = 5  # rows shown as they were read
 _A_STEP = 1000  # rows between reports of progress
 Progress = Callable[[int], None]
@@ -71,7 +72,8 @@ def recognised(
 
 
 def _decided(table: FileTable, known: Known) -> Judged:
-    sample = [cells for _, _, cells in islice(table.rows(), SAMPLE_ROWS) if cells[0][:1] != "!"]
+    most = min(SAMPLE_ROWS, max(_FEWEST, _CELLS // len(table.names)))
+    sample = [cells for _, _, cells in islice(table.rows(), most) if cells[0][:1] != "!"]
     if not sample:
         refused = next((cells[0][1:] for _, _, cells in table.rows()), "it is empty")
         raise ConfigurationError(f"no row of the file can be used: {refused}")

@@ -84,7 +84,7 @@ def _inflated(stream: BinaryIO, head: bytes) -> BinaryIO:
             if len(files) != 1:
                 raise ConfigurationError(f"the archive has {len(files)} files; import them one by one")
             return _copied(archive.open(files[0]), "the archive")
-    except (zipfile.BadZipFile, EOFError, OSError, zlib.error, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, zlib.error, RuntimeError) as error:
         raise ConfigurationError(f"the archive cannot be opened: {str(error)[:80]}") from error
 
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -292,3 +293,39 @@ def test_ctrl_c_stops_between_batches_and_a_rerun_resumes(tmp_path: Path) -> Non
     rest, done = (int(str(outcome[key])) for key in ("accepted", "known"))
     assert min(rest, done) > 0
     assert rest + done == 40_000
+
+
+def on_a_terminal(answer: str, *arguments: str) -> tuple[int, str, str]:
+    """Run the command on a terminal, type an answer; return its exit code, stdout and stderr."""
+    terminal, its_end = pty.openpty()
+    try:
+        os.write(terminal, answer.encode())
+        command = [sys.executable, "-m", "dashboard.commands.main", *arguments]
+        done = subprocess.run(command, stdin=its_end, capture_output=True, text=True, check=False)
+    finally:
+        os.close(terminal)
+        os.close(its_end)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def ambiguous(tmp_path: Path) -> Path:
+    """A day that may be 1 February or 2 January."""
+    path = tmp_path / "day.csv"
+    path.write_text("Start;Import (Wh)\n" + "".join(f"01/02/2026 {hour:02}:00;{200 + hour}\n" for hour in range(24)))
+    return path
+
+
+def test_a_person_is_asked_and_the_answer_counts(ambiguous: Path) -> None:
+    code, out, err = on_a_terminal("month-first\n", "import", str(ambiguous), "--device", "home", "--timezone", "UTC")
+
+    assert (code, json.loads(out.splitlines()[-1])["from"]) == (0, "2026-01-02T00:00:00+00:00")
+    assert "01/02/2026 00:00 may be day-first or month-first" in err
+
+
+def test_yes_asks_nothing_and_decides_nothing(ambiguous: Path) -> None:
+    code, _, err = on_a_terminal("", "import", str(ambiguous), "--device", "home", "--timezone", "UTC", "--yes")
+
+    assert (code, err.count("\n")) == (2, 1)
+    assert "say which with --dates day-first or --dates month-first" in err
+    assert wattfall("show", "live", "home").exit_code == 2

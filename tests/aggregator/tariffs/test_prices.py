@@ -446,3 +446,49 @@ def test_any_text_is_parsed_or_refused(rows: list[list[str]], delimiter: str, te
         except ConfigurationError:
             continue
         assert found.report.span.start == min(found.prices)
+
+
+# Files of markets and suppliers
+
+HOURS = [datetime(2026, 11, 10, tzinfo=UTC) + timedelta(hours=place) for place in range(24)]
+
+
+def table(header: str, price: str, delimiter: str = ";") -> str:
+    return "\n".join([header, *(f"{at.isoformat()}{delimiter}{price}" for at in HOURS)])
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        (table("Von;Arbeitspreis ct/kWh", "28,2"), "0.282"),
+        (table("Tid;Pris (øre/kWh)", "128,2"), "1.282"),
+        (table("Delivery Start;SE3 EUR/MWh", "45,30"), "0.0453"),
+        (table("start,pence", "15.2", ","), "0.152"),
+        (table("Period from, Agile Import price (p/kWh)", "15.2", ","), "0.152"),
+        (table("Start,Price GBP/MWh", "0.52", ","), "0.00052"),
+    ],
+)
+def test_a_unit_in_the_name_of_a_column_decides(text: str, price: str) -> None:
+    assert set(parse_prices(text).prices.values()) == {Decimal(price)}
+
+
+def test_a_market_time_unit_has_both_ends_in_one_cell() -> None:
+    rows = [f'"{at:%d.%m.%Y %H:%M} - {at + timedelta(hours=1):%d.%m.%Y %H:%M}","45.30","EUR"' for at in HOURS]
+    found = parse_prices("\n".join(['"MTU (UTC)","Day-ahead Price [EUR/MWh]","Currency"', *rows]))
+
+    assert (found.report.span.start, len(found.prices)) == (int(HOURS[0].timestamp()), 48)
+    assert set(found.prices.values()) == {Decimal("0.0453")}
+    assert "has no UTC offset" in refusal(
+        "\n".join(['"MTU (CET/CEST)","Price [EUR/MWh]"', *(row[:-6] for row in rows)])
+    )
+
+
+def test_prices_in_two_units_are_asked_about() -> None:
+    """One of them names the currency of the tariff, which does not make it the price."""
+    text = table("start,spot EUR/MWh,total ct/kWh", "45.3,28", ",")
+    assert "the price can be spot EUR/MWh, total ct/kWh" in refusal(text, PriceChoice(currency="EUR"))
+
+
+@pytest.mark.parametrize("price", ["15.2", "45.3", "120"])
+def test_a_price_without_a_unit_is_never_off_by_a_hundred(price: str) -> None:
+    assert "say --per 100" in refusal(table("start;price", price), PriceChoice(currency="GBP"))

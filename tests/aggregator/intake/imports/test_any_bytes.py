@@ -1,11 +1,16 @@
 """No bytes raise anything but a named refusal."""
 
+import io
+import zipfile
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import ConfigurationError
 from tests.aggregator.intake.imports.files import understood
+from tests.aggregator.intake.imports.test_providers import SAMPLES, spans
 from tests.budgets import examples
 
 BEGINNINGS = (
@@ -42,3 +47,36 @@ def test_any_bytes_are_understood_or_refused_in_one_line(start: bytes, noise: by
 @pytest.mark.parametrize("text", ["[" * 5000, '{"a":' * 3000, "<a>" * 3000, '"' * 5000, "\x00" * 100, "1,2\n" * 50])
 def test_deep_and_odd_texts_are_refused(text: str) -> None:
     assert said_of(text.encode())
+
+
+PARTS = [sample.write(spans(sample.zone, sample.minutes)) for sample in SAMPLES]
+HEADS = [part if part[:2] == b"PK" else b"\n".join(part.split(b"\n")[:40])[:20_000] for part in PARTS]
+ODD = [b"", b"\x00", b"9" * 400, b"1e999", b'"', b"\n\n", b"{", b"<", b"\xff\xfe", "٣".encode(), b"-1", b"0800", b"@"]
+
+
+@examples(150)
+@given(st.sampled_from(HEADS), st.floats(0, 1), st.integers(0, 30), st.sampled_from(ODD))
+def test_a_damaged_file_of_a_provider_is_understood_or_refused(head: bytes, place: float, cut: int, odd: bytes) -> None:
+    at = int(place * len(head))
+    assert "\n" not in said_of(head[:at] + odd + head[at + cut :])
+
+
+@examples(60)
+@given(st.sampled_from(HEADS), st.randoms(use_true_random=False))
+def test_lines_and_columns_in_disorder_are_understood_or_refused(head: bytes, random: Random) -> None:
+    lines = head.split(b"\n")
+    some = [random.choice(lines) for _ in lines]
+    assert "\n" not in said_of(b"\n".join(line[random.randrange(3) :] for line in some))
+
+
+def test_an_archive_that_inflates_without_end_is_refused() -> None:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.csv", b"\x00" * (60 << 20))
+
+    assert said_of(target.getvalue()) == "the archive holds more than 50 MB; import it in parts"
+
+
+def test_entities_of_xml_are_refused() -> None:
+    bomb = '<!DOCTYPE a [<!ENTITY b "bbbbbbbbbb"><!ENTITY c "&b;&b;&b;">]><feed>&c;</feed>'
+    assert said_of(bomb.encode()).startswith("the file begins like XML but is invalid")

@@ -160,7 +160,7 @@ def test_energy_goes_before_a_power_beside_it() -> None:
 
 def test_a_counter_of_the_day_is_no_energy() -> None:
     """It rises all day and begins again at midnight."""
-    lines = [f"{at:%Y-%m-%d %H:%M};{1000 + at.hour * 300}" for at in HOURS]
+    lines = [f"{at:%Y-%m-%d %H:%M};{at.hour * 300}" for at in HOURS]
     assert brakes(understood("\n".join(["Start;Import (Wh)", *lines]))) == ["register"]
 
 
