@@ -177,13 +177,19 @@ def _feed(
 @click.option("--households", "count", type=click.IntRange(1, 1000), default=4, show_default=True)
 @click.option("--days", type=click.IntRange(1, 1000), default=400, show_default=True, help="Of history.")
 @click.option("--seed", default=1, show_default=True)
+@click.option("--stream", hidden=True, help="Send into this stream of the template, and not into the store.")
 @with_store
 @click.pass_obj
-def simulate(settings: Settings, count: int, days: int, seed: int, store_url: str | None) -> None:
+def simulate(settings: Settings, count: int, days: int, seed: int, store_url: str | None, stream: str | None) -> None:
     """Simulate demo households: add missing history, then a reading every 10 s, until stopped."""
     log_to_stderr(settings.log)
     store, homes = opened(settings, store_url, may_create=True), households(count, seed)
     check_is_demo(store, homes)
     now = int(time.time())
     fill(store, homes, days, now, lambda _: None)
-    run_simulator(store, homes, now - 1, until_stopped())
+    send = None
+    if stream:
+        from aggregator.aws.dead_letters import stream_sender  # boto3 takes a while to load
+
+        send = stream_sender(stream)
+    run_simulator(store, homes, now - 1, until_stopped(), send=send)
