@@ -8,7 +8,7 @@ which were too old, into the bucket. Messages that are refused are no dead lette
 
 import logging
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -187,6 +187,27 @@ def _text(holder: dict[str, Any], name: str) -> str:
 
 
 # Events of the coalescing stream
+
+MOST_RECORDS = 500  # in one call
+
+
+def stream_sender(stream: str) -> Callable[[str, Sequence[bytes]], None]:
+    """Return a function that puts messages of a device into the coalescing stream, as a gateway does.
+
+    It raises ConfigurationError where AWS refuses; what the stream has no room for is sent again.
+    """
+    kinesis = client("kinesis")
+
+    def send(sender: str, payloads: Sequence[bytes]) -> None:
+        waiting = [{"PartitionKey": sender, "Data": payload} for payload in payloads]
+        while waiting:
+            some, rest = waiting[:MOST_RECORDS], waiting[MOST_RECORDS:]
+            with aws_errors():
+                answer = kinesis.put_records(StreamName=stream, Records=some)
+            failed = [one for one, done in zip(some, answer["Records"], strict=True) if "ErrorCode" in done]
+            waiting = failed + rest
+
+    return send
 
 
 class StreamMessage(NamedTuple):

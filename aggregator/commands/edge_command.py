@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from aggregator.commands.console import log_to_stderr, own_folder, until_stopped
-from aggregator.commands.process_commands import subscribed, with_broker
+from aggregator.commands.process_commands import announced, subscribed, with_broker
 from aggregator.core.documents import NETTINGS
 from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.periods import DAY_S
@@ -139,6 +139,8 @@ def edge_command(
         edge = Edge(store, client, live_s)
         report, stop = TrafficReport(edge, client.sent), until_stopped()
         if broker["broker_url"] == "-":
+            if broker["announce"]:
+                raise click.UsageError("--announce needs a broker as --source, like mqtt://localhost/")
             run_edge(edge, report, Lines(edge, broker["format_name"] or "json", rules).take_in, stop)
             return
         with subscribed(settings, **broker) as subscriber:
@@ -146,9 +148,8 @@ def edge_command(
                 raise click.UsageError("name a --source, like mqtt://localhost/")
             from aggregator.intake.mqtt_feed import MqttFeed
 
-            feed = MqttFeed(
-                subscriber, edge.accept, lambda _: rules, broker["format_name"], broker["topics"], lag_s=LAG_S
-            )
+            sink = announced(edge.accept, subscriber) if broker["announce"] else edge.accept
+            feed = MqttFeed(subscriber, sink, lambda _: rules, broker["format_name"], broker["topics"], lag_s=LAG_S)
             run_edge(edge, report, feed.take_in, stop)
 
 

@@ -31,7 +31,7 @@ from aggregator.waterfall.worker import Census, run_worker
 
 if TYPE_CHECKING:
     from aggregator.intake.mqtt import Subscriber
-    from aggregator.intake.mqtt_feed import MqttFeed
+    from aggregator.intake.mqtt_feed import MqttFeed, Sink
 
 
 def with_broker(name: str, help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -56,6 +56,11 @@ def with_broker(name: str, help_text: str) -> Callable[[Callable[..., Any]], Cal
                 multiple=True,
                 help="A topic filter, like 'glow/+/SENSOR/#'; its first + is the device. May be repeated.",
             ),
+            click.option(
+                "--announce",
+                is_flag=True,
+                help="Announce devices to Home Assistant at this broker (MQTT discovery).",
+            ),
             click.option(name, "broker_url", metavar="URL", help=help_text),
         ):
             command = option(command)
@@ -66,13 +71,19 @@ def with_broker(name: str, help_text: str) -> Callable[[Callable[..., Any]], Cal
 
 @contextmanager
 def subscribed(
-    settings: Settings, broker_url: str | None, topics: Sequence[str], ca_file: Path | None, format_name: str
+    settings: Settings,
+    broker_url: str | None,
+    topics: Sequence[str],
+    ca_file: Path | None,
+    format_name: str,
+    *,
+    announce: bool = False,
 ) -> "Iterator[Subscriber | None]":
     """Connect to the broker of the options; None without one."""
     if not broker_url:
-        if topics or ca_file or format_name:
+        if topics or ca_file or format_name or announce:
             raise ConfigurationError(
-                "--topic, --format and --ca-file need the address of a broker; name it with --mqtt"
+                "--topic, --format, --ca-file and --announce need the address of a broker; name it with --mqtt"
             )
         yield None
         return
@@ -128,6 +139,13 @@ def _census(store: Store, audit: Audit, note: Note) -> Census:
     return census
 
 
+def announced(sink: "Sink", subscriber: "Subscriber") -> "Sink":
+    """Return a sink that also announces devices to Home Assistant, and publishes their values there."""
+    from aggregator.intake.edge.home_assistant import Announcer
+
+    return Announcer(subscriber.publish, time.time).after(sink)
+
+
 def _feed(
     store: Store, settings: Settings, subscriber: "Subscriber", broker: Mapping[str, Any], metrics: Metrics
 ) -> "MqttFeed":
@@ -138,12 +156,14 @@ def _feed(
         metrics.count(outcome)
         return outcome
 
+    sink = announced(store_messages, subscriber) if broker.get("announce") else store_messages
+
     def check_age(content: Content, now: int) -> None:
         refuse_old(store, content, now - settings.retention_days * DAY_S)
 
     return MqttFeed(
         subscriber,
-        store_messages,
+        sink,
         rules_in(store, settings.timezone),
         broker["format_name"],
         broker["topics"],
@@ -157,13 +177,19 @@ def _feed(
 @click.option("--households", "count", type=click.IntRange(1, 1000), default=4, show_default=True)
 @click.option("--days", type=click.IntRange(1, 1000), default=400, show_default=True, help="Of history.")
 @click.option("--seed", default=1, show_default=True)
+@click.option("--stream", hidden=True, help="Send into this stream of the template, and not into the store.")
 @with_store
 @click.pass_obj
-def simulate(settings: Settings, count: int, days: int, seed: int, store_url: str | None) -> None:
+def simulate(settings: Settings, count: int, days: int, seed: int, store_url: str | None, stream: str | None) -> None:
     """Simulate demo households: add missing history, then a reading every 10 s, until stopped."""
     log_to_stderr(settings.log)
     store, homes = opened(settings, store_url, may_create=True), households(count, seed)
     check_is_demo(store, homes)
     now = int(time.time())
     fill(store, homes, days, now, lambda _: None)
-    run_simulator(store, homes, now - 1, until_stopped())
+    send = None
+    if stream:
+        from aggregator.aws.dead_letters import stream_sender  # boto3 takes a while to load
+
+        send = stream_sender(stream)
+    run_simulator(store, homes, now - 1, until_stopped(), send=send)

@@ -14,6 +14,8 @@ from decimal import Decimal
 from itertools import chain, islice
 from random import Random
 
+import orjson
+
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
@@ -23,6 +25,7 @@ from aggregator.core.status import Status
 from aggregator.demo.households import Household
 from aggregator.demo.simulator import FITTED, TICK_S, arrivals, history, is_cut_off, scattered
 from aggregator.intake.device_status import KEPT_DAYS, put_statuses
+from aggregator.intake.edge.edge import reading_item, status_item
 from aggregator.intake.ingest import Outcome, ingest, ingest_lines
 from aggregator.intake.refusals import MESSAGE_DAYS
 from aggregator.store.collections import MARKS
@@ -236,23 +239,39 @@ def expected(homes: Sequence[Household], days: int) -> int:
     return len(homes) * (recent // TICK_S + max(days * DAY_S - recent, 0) // HALF_HOUR)
 
 
+Send = Callable[[str, Sequence[bytes]], object]  # device, its messages
+
+
 def run_simulator(
     store: Store,
     homes: Sequence[Household],
     since: int,
     stop: threading.Event,
     clock: Callable[[], float] = time.time,
+    send: Send | None = None,
 ) -> None:
-    """Send the households' readings after `since` (UTC seconds) every 10 s, until `stop` is set."""
+    """Send the households' readings after `since` (UTC seconds) every 10 s, until `stop` is set.
+
+    Messages go to `send`, as devices send them; without it, their content goes into the store.
+    """
     while not stop.wait(TICK_S - clock() % TICK_S):
         now = int(clock())
         for home in homes:
             if now // DAY_S > since // DAY_S:
                 equip(store, home, now, now)
+            if send:
+                send(home.device_id, messages(home, since, now))
+                continue
             ingest(store, arrivals(home, since, now), now, home.timezone)
             put_statuses(store, statuses(home, since, now), now)
             send_faults(store, home, since, now)
         since = now
+
+
+def messages(home: Household, since: int, now: int) -> list[bytes]:
+    """Return what a device sends after `since` and up to `now` (UTC seconds): readings, statuses, faulty messages."""
+    items = [*map(reading_item, arrivals(home, since, now)), *map(status_item, statuses(home, since, now))]
+    return [*map(orjson.dumps, items), *(line for _, line in faults(home, since, now))]
 
 
 def _missed(home: Household, since: int, now: int, *, is_new: bool) -> Iterator[Reading]:

@@ -91,6 +91,7 @@ FREE: Mapping[Collection, str] = {
     rows.FLEET: "counts of the fleet",
     rows.FLEET_DAYS: "counts of the fleet",
     rows.FLEET_DEVICES: "ids of devices, for a day",
+    rows.UNKNOWN_TOPICS: "topics that no format knows, without payloads",
     rows.MARKS: "what the store was made for",
 }
 TABLES: Mapping[str, str] = {

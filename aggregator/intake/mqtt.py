@@ -40,8 +40,6 @@ REACH_S = 5.0  # for a try whether a broker can be reached
 MOST_KINDS = 50  # unknown topics that the log names
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 PASSWORD = "WATTFALL_MQTT_PASSWORD"  # noqa: S105 - its name
-# Retained messages are of any age, and were delivered in the session already.
-_OPTIONS = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
 _REFUSED = ("Bad user name or password", "Not authorized", "Client identifier not valid", "Banned")
 log = logging.getLogger("wattfall.mqtt")
 
@@ -172,6 +170,10 @@ class Subscriber:
             if message.qos and message.connection == self._connection:
                 self._client.ack(message.number, message.qos)
 
+    def publish(self, topic: str, payload: bytes, is_kept: bool) -> bool:
+        """Publish a message, which the broker keeps for later subscribers if `is_kept`; whether it was sent."""
+        return self._client.publish(topic, payload, qos=1 if is_kept else 0, retain=is_kept).rc == paho.MQTT_ERR_SUCCESS
+
     @property
     def is_subscribed(self) -> bool:
         """Whether the broker is delivering newly published messages."""
@@ -212,7 +214,7 @@ class Subscriber:
             return
         self._connection += 1
         self._since = self._pace()
-        client.subscribe([(topic, _OPTIONS) for topic in self._topics])
+        client.subscribe([(topic, _options(topic)) for topic in self._topics])
         log.info("connected to %s", self._place)
 
     def _confirmed(self, _client: paho.Client, _data: Any, _number: int, codes: Any, _more: Any) -> None:  # noqa: ANN401 - paho's
@@ -250,6 +252,15 @@ class Subscriber:
             except queue.Full:
                 continue
             return
+
+
+def _options(topic: str) -> SubscribeOptions:
+    """Return the options of a subscription: no retained messages, which are of any age, and none of our own.
+
+    A shared subscription may not leave out one's own (MQTT 5, 3.8.3.1).
+    """
+    is_shared = topic.startswith("$share/")
+    return SubscribeOptions(qos=1, noLocal=not is_shared, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
 
 
 def _connect_properties() -> Properties:

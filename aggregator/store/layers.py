@@ -11,10 +11,12 @@ So taking an import back is deleting its layer: what it hid shows again, what ca
 imports, messages and deletions does not matter.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Final, Protocol, TypeVar
 
+import msgspec
 import orjson
 
 from aggregator.core.readings import Interval, Reading
@@ -22,6 +24,7 @@ from aggregator.core.readings import Interval, Reading
 OWN: Final = 0
 Evidence = Reading | Interval
 Kind = TypeVar("Kind", Reading, Interval)
+_interval: Callable[[Iterable[object]], Interval] = partial(tuple.__new__, Interval)  # _make without its Python frame
 
 
 class Layered(Protocol):
@@ -35,6 +38,10 @@ class Layered(Protocol):
 
     def drop_layer(self, device_id: str, layer: int, starts: Sequence[int]) -> None:
         """Delete the evidence of a layer in blocks."""
+
+
+_Row = tuple[int, int, int | None, int | None, str | None, int | None]  # an interval without its device
+_decode_rows = msgspec.json.Decoder(list[_Row]).decode
 
 
 def layer_of(number: int, *, is_correction: bool) -> int:
@@ -66,5 +73,5 @@ def pack_intervals(intervals: Iterable[Interval]) -> bytes:
 
 
 def unpack_intervals(device_id: str, packed: bytes) -> list[Interval]:
-    """Decode intervals. Raises ValueError or TypeError for damaged ones."""
-    return [Interval(device_id, *values) for values in orjson.loads(packed)]
+    """Decode intervals. Raises ValueError for damaged ones."""
+    return [_interval((device_id, *values)) for values in _decode_rows(packed)]

@@ -32,6 +32,7 @@ log = logging.getLogger("wattfall.waterfall")
 WIDENINGS = 8  # of a span to the whole of the gaps that it overlaps
 APART = 8  # blocks; nearer changes are computed together
 TOGETHER = 48  # blocks; the largest span computed together, and committed at once by the worker
+IN_BULK = 240  # blocks, where no reading waits for the commit
 DOCUMENTS = 20  # documents, likewise
 LIVE = 2  # blocks that a device changes from one pass to the next
 
@@ -50,17 +51,20 @@ def steps() -> tuple[Step, ...]:
     return (*lowest, *(Step(row.name, row.child) for row in rows if row.child))
 
 
-def propagate(store: Store, step: Step, changes: Iterable[Change], runs: SteadyRuns | None = None) -> None:
+def propagate(
+    store: Store, step: Step, changes: Iterable[Change], runs: SteadyRuns | None = None, together: int = TOGETHER
+) -> None:
     """Update the documents of a step's level from the changed children.
 
     The keys of a device with a damaged row are quarantined, so that other devices go on. `runs` are remembered from one
-    call to the next.
+    call to the next. Up to `together` blocks are computed together.
     """
     for device_id, group in groupby(sorted(changes, key=attrgetter("device_id")), key=attrgetter("device_id")):
-        store.step(partial(_propagate_device, store, step, device_id, list(group), {} if runs is None else runs))
+        known = {} if runs is None else runs
+        store.step(partial(_propagate_device, store, step, device_id, list(group), known, together))
 
 
-def pieces(changes: Iterable[Change]) -> Iterator[list[Change]]:
+def pieces(changes: Iterable[Change], together: int = TOGETHER) -> Iterator[list[Change]]:
     """Cut the changes of a feed into pieces of bounded work, each of one device.
 
     The devices take turns: first a piece of each, then a second one; those with the fewest changes come first.
@@ -68,31 +72,33 @@ def pieces(changes: Iterable[Change]) -> Iterator[list[Change]]:
     by_device: dict[str, list[Change]] = {}
     for change in changes:
         by_device.setdefault(change.device_id, []).append(change)
-    turns = [_pieces_of(own) for own in sorted(by_device.values(), key=len)]
+    turns = [_pieces_of(own, together) for own in sorted(by_device.values(), key=len)]
     for turn in zip_longest(*turns):
         yield from filter(None, turn)
 
 
-def _pieces_of(own: Sequence[Change]) -> Iterator[list[Change]]:
+def _pieces_of(own: Sequence[Change], together: int) -> Iterator[list[Change]]:
     """Cut one device's changes of a feed: clusters of blocks, or a few documents."""
     if len(own) == 1:
         yield [*own]
     elif own[0].table == READINGS:
         starts = {int(change.key): change for change in own}
         ordered = sorted(starts)
-        for first, last in clusters(ordered):
+        for first, last in clusters(ordered, together):
             yield [starts[start] for start in ordered[bisect_left(ordered, first) : bisect_right(ordered, last)]]
     else:
         for place in range(0, len(own), DOCUMENTS):
             yield [*own[place : place + DOCUMENTS]]
 
 
-def _propagate_device(store: Store, step: Step, device_id: str, changes: Sequence[Change], runs: SteadyRuns) -> None:
+def _propagate_device(
+    store: Store, step: Step, device_id: str, changes: Sequence[Change], runs: SteadyRuns, together: int
+) -> None:
     keys = sorted({change.key for change in changes})
     try:
         device = store.device(device_id) or Device(device_id)
         if step.feed == READINGS:
-            _propagate_readings(store, device, keys, min(change.first for change in changes), runs)
+            _propagate_readings(store, device, keys, min(change.first for change in changes), runs, together)
         else:
             _propagate_keys(store, step, device, keys)
     except Damaged as error:
@@ -100,13 +106,15 @@ def _propagate_device(store: Store, step: Step, device_id: str, changes: Sequenc
         store.quarantine(step.feed, device_id, keys, str(error))
 
 
-def _propagate_readings(store: Store, device: Device, keys: Sequence[str], since: int, runs: SteadyRuns) -> None:
+def _propagate_readings(
+    store: Store, device: Device, keys: Sequence[str], since: int, runs: SteadyRuns, together: int
+) -> None:
     """Update days after a change of blocks; nothing before `since` (UTC seconds; 0: unknown) has changed."""
     is_live = since and len(keys) <= LIVE
     run = runs.pop(device.device_id, None) or (steady_run(store, device, since) if is_live else None)
     longer = continued(store, device, run) if run and since > run.last.at else None
     if longer is None:
-        for first, last in clusters(sorted(map(int, keys))):
+        for first, last in clusters(sorted(map(int, keys)), together):
             _propagate_evidence(store, device, first, last)
         return
     new, days = longer
@@ -125,11 +133,11 @@ def _propagate_keys(store: Store, step: Step, device: Device, keys: Sequence[str
             _propagate_document(store, step, device, key)
 
 
-def clusters(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
+def clusters(starts: Sequence[int], together: int = TOGETHER) -> Iterator[tuple[int, int]]:
     """Yield the spans of neighbouring blocks, as the starts of the first and the last block."""
     first = starts[0]
-    for start, following in pairwise([*starts, starts[-1] + TOGETHER * HALF_HOUR]):
-        if following - start > APART * HALF_HOUR or following - first >= TOGETHER * HALF_HOUR:
+    for start, following in pairwise([*starts, starts[-1] + together * HALF_HOUR]):
+        if following - start > APART * HALF_HOUR or following - first >= together * HALF_HOUR:
             yield first, start
             first = following
 

@@ -13,7 +13,7 @@ from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.periods import FOR_EVER, HOUR
 from aggregator.store.collections import WATCHED
 from aggregator.store.port import READINGS, Change, Store
-from aggregator.waterfall.levels import Step, pieces, propagate, steps
+from aggregator.waterfall.levels import IN_BULK, TOGETHER, Step, pieces, propagate, steps
 from aggregator.waterfall.retention import sweeping
 from aggregator.waterfall.steady_runs import SteadyRuns
 
@@ -42,7 +42,15 @@ log = logging.getLogger("wattfall.worker")
 class Agenda:
     """What the worker carries next, and what it remembers of the devices from one pass to the next."""
 
-    def __init__(self, store: Store, pace: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        pace: Callable[[], float] = time.monotonic,
+        share_s: float = SHARE_S,
+        together: int = TOGETHER,
+    ) -> None:
+        """`share_s` is the time of a settling pass, `together` the number of half hours of a device at once."""
+        self.share_s, self.together = share_s, together
         self.store, self.pace, self.runs = store, pace, SteadyRuns()
         self._looked_at, self._spoke = set[str](), set[str]()  # `_spoke`: with new evidence since a COUNT_S began
         self._is_large = False
@@ -83,16 +91,16 @@ class Agenda:
         return found if is_mixed else self.store.changes(feed, BATCH, until)
 
 
-def settle_once(store: Store, agenda: Agenda | None = None, now: int = FOR_EVER, share_s: float = SHARE_S) -> int:
-    """Propagate each feed's dirty keys, for about `share_s`. Return the number of keys; 0 means settled.
+def settle_once(store: Store, agenda: Agenda | None = None, now: int = FOR_EVER) -> int:
+    """Propagate each feed's dirty keys, for about the agenda's share. Return the number of keys; 0 means settled.
 
     The devices take turns, and each commit is short: none waits long for the work or the write lock of another.
     """
     agenda, every, count = agenda or Agenda(store), steps(), 0
-    until = agenda.pace() + share_s
+    until = agenda.pace() + agenda.share_s
     for feed in dict.fromkeys(step.feed for step in every):
         own = [step for step in every if step.feed == feed]  # of a month both the year and a quarter may be made
-        waiting = pieces(agenda.changes(feed, now))
+        waiting = pieces(agenda.changes(feed, now), agenda.together)
         piece = next(waiting, None)
         while piece:
             done, piece = _commit(agenda, own, piece, waiting)
@@ -115,7 +123,7 @@ def _commit(
         until = agenda.pace() + COMMIT_S
         while piece and piece[0].device_id not in devices and (not done or agenda.pace() < until):
             for step in own:
-                propagate(agenda.store, step, piece, agenda.runs)
+                propagate(agenda.store, step, piece, agenda.runs, agenda.together)
             devices.add(piece[0].device_id)
             done += piece
             piece = next(following, None)
@@ -125,8 +133,8 @@ def _commit(
 
 def drain(store: Store) -> int:
     """Settle until nothing is dirty. Return the number of change records propagated."""
-    total, agenda = 0, Agenda(store)
-    while count := settle_once(store, agenda, share_s=DRAIN_S):
+    total, agenda = 0, Agenda(store, share_s=DRAIN_S, together=IN_BULK)
+    while count := settle_once(store, agenda):
         total += count
     return total
 

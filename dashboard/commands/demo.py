@@ -70,10 +70,11 @@ def run_dynamodb_demo(demo: Demo, stopped: Stopped) -> None:
         os.environ.clear()
         os.environ.update(environ)
         click.echo(f"Deploying the template into an emulator at {endpoint.url}", err=True)
-        deploy(endpoint, PREFIX)
+        outputs = deploy(endpoint, PREFIX)
         url = f"dynamodb://{PREFIX}?region={endpoint.region}"
         prepare(url, demo, lambda _: _wait_until_settled(url, demo.homes, stopped), stopped)
-        _run(url, demo, [["simulate", *demo.options], ["web"]], "the data goes with it", stopped)
+        commands = [["simulate", *demo.options, "--stream", outputs["Incoming"]], ["web"]]
+        _run(url, demo, commands, "the data goes with it", stopped)
 
 
 def prepare(url: str, demo: Demo, settle: Callable[[Store], object], stopped: Stopped) -> None:

@@ -83,10 +83,10 @@ def erase_household(
     left = [line for line in carry_out(store, audit, plan, now, note_for(url)) if line]
     for line in left:
         click.echo(f"left: {line}")
-    forget_cached(settings.cache, {stay.device_id for stay in plan.stays})
     click.echo("not erased; run it again" if left else "erased; a scan of every table and collection finds nothing")
     for line in forgotten_when(settings, url, household, now):
         click.echo(line)
+    forget_cached(settings.cache, {stay.device_id for stay in plan.stays})
     sys.exit(1 if left else 0)
 
 

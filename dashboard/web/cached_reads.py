@@ -271,4 +271,4 @@ def _priced(part: Part) -> tuple[int | None, int | None]:
 
 
 def _key(kind: str, device: Device, *rest: object) -> str:
-    return repr((kind, device.device_id, device.seen, *rest))
+    return repr((kind, device.device_id, device.seen, device.erased, *rest))

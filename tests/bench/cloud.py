@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from aggregator.aws.capacity import days_limit, ingest_limit, limits, recommended
+from aggregator.aws.capacity import days_limit, first_limit, ingest_limit, recommended
 from aggregator.aws.costs import Plan
 from aggregator.aws.deployment import parameters
 from aggregator.aws.lambdas import Functions, answer_to, level_steps
@@ -306,11 +306,11 @@ def print_days() -> None:
     for devices in (10_000, 100_000, 150_000, 1_000_000, 10_000_000):
         for plan in (Plan(devices, 10, 60), Plan(devices, 10, 60, is_edge=True)):
             wanted = recommended(plan)
-            chosen = {"defaults": (plan, parameters())}
+            chosen = {"defaults": (replace(plan, shards=int(parameters()["Shards"])), parameters())}
             chosen["recommended"] = (replace(plan, shards=wanted["Shards"]), parameters() | wanted)
             for name, (one, own) in chosen.items():
                 lags = "".join(f"{lag / 60:7.1f} m" for lag in simulated(one, own))
-                limit = limits(one, own)[0]
+                limit = first_limit(one, own)
                 sends = "half hours" if plan.is_edge else "every 10 s"
                 print(f"{devices:12,}{sends:>12}{name:>14}{lags}   {limit.name}: {limit.share:.0%}")
 

@@ -28,6 +28,9 @@ class State:
     reach: Callable[[Page], None] = lambda _: None
 
 
+WIDE = ViewportSize(width=1920, height=1080)
+
+
 def open_table(page: Page) -> None:
     page.locator("#numbers summary").click()
 
@@ -64,6 +67,8 @@ STATES = {
     "month in money": State("/d/cad-1/month?unit=money&compare=year"),
     "year": State("/d/cad-1/year?compare=previous", open_table),
     "year in money": State("/d/cad-solar/year?unit=money", lambda page: page.locator("#running summary").click()),
+    "power since a press": State("/d/cad-1", lambda page: page.locator("#since").click()),
+    "times without readings": State("/d/cad-patchy/month", lambda page: page.locator("#outages summary").click()),
     "comparisons": State("/d/cad-1", lambda page: open_menu(page, "compare")),
     "files": State("/d/cad-1", lambda page: open_menu(page, "downloads")),
     "choice of a day": State("/d/cad-1", open_picker),
@@ -76,10 +81,11 @@ STATES = {
 
 
 def violations(page: Page) -> dict[str, object]:
-    """Return axe-core's findings by window size and scheme; sizes and schemes are tested independently."""
+    """Return axe-core's findings by window size and scheme."""
     found = {}
     page.evaluate(AXE_SCRIPT)
-    schemes: tuple[tuple[ViewportSize, Scheme], ...] = ((DESK, "light"), (PHONE, "dark"))
+    schemes: tuple[tuple[ViewportSize, Scheme], ...]
+    schemes = ((DESK, "light"), (WIDE, "dark"), (PHONE, "light"), (PHONE, "dark"))
     for size, scheme in schemes:
         page.set_viewport_size(size)
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -129,6 +135,7 @@ STOPS = [
     "unit-money",
     "theme",
     "account",
+    "since",
     "hour-frame",
     "to-day",
     "to-month",
@@ -142,6 +149,7 @@ STOPS = [
     "crumbs",
     "pick",
     "columns",
+    "facts",
     "numbers",
 ]
 
@@ -232,7 +240,7 @@ COLOURS = """() => {
     return {
         page: colour("body", "backgroundColor"),
         bar: colour(".graph .barlayer .point path", "fill"),
-        line: colour(".last-hour .line", "stroke"),
+        point: colour(".last-hour .point", "fill"),
         cell: colour(".heat .i6", "backgroundColor"),
         swatch: getComputedStyle(document.querySelector(".legend .imported"), "::before").backgroundColor,
         chosen: colour(".tab[aria-current]", "borderTopColor"),
@@ -243,7 +251,7 @@ COLOURS = """() => {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_all_marks_stay_visible_in_high_contrast_mode(calm: Open, scheme: str) -> None:
     page = calm("/d/cad-solar/month/2026-11", color_scheme=scheme)
-    page.wait_for_selector(".last-hour .line[d]", state="attached")
+    page.wait_for_selector(".last-hour .point", state="attached")
     bars(page)
     page.emulate_media(forced_colors="active")
     colours = page.evaluate(COLOURS)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +14,9 @@ from threading import Timer
 
 import pytest
 
+from aggregator.aws.dead_letters import client
+from aggregator.aws.deployment import KEY, REGION
+from dashboard.commands.demo import PREFIX
 from tests.servers import free_port
 
 COMMAND = [sys.executable, "-m", "dashboard.commands.main", "demo", "--dynamodb", "--households", "1", "--days", "1"]
@@ -52,13 +56,29 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def sends_into_the_stream(emulator: str) -> bool:
+    """Whether a message of a simulated home comes into the coalescing stream."""
+    keys = {"aws_access_key_id": KEY, "aws_secret_access_key": KEY, "region_name": REGION, "endpoint_url": emulator}
+    kinesis, stream = client("kinesis", **keys), f"{PREFIX}-incoming"
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        for shard in kinesis.list_shards(StreamName=stream)["Shards"]:
+            place = {"StreamName": stream, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+            records = kinesis.get_records(ShardIterator=kinesis.get_shard_iterator(**place)["ShardIterator"])["Records"]
+            if any(record["PartitionKey"].startswith("demo-") for record in records):
+                return True
+        time.sleep(1)
+    return False
+
+
 def test_the_page_appears_and_everything_ends_with_the_demo(port: int, demo: "subprocess.Popen[str]") -> None:
     said = said_until(demo, f"Wattfall is at http://localhost:{port}/")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
         assert b"<html" in answer.read()
+    (emulator,) = re.findall(r"an emulator at (http://127\.0\.0\.1:\d+)", said)
+    assert sends_into_the_stream(emulator)
     demo.send_signal(signal.SIGTERM)
     rest, _ = demo.communicate()
     assert demo.returncode == 0, said + rest
     assert not listens(port)
-    (emulator,) = re.findall(r"an emulator at http://127\.0\.0\.1:(\d+)", said)
-    assert not listens(int(emulator))
+    assert not listens(int(emulator.rpartition(":")[2]))

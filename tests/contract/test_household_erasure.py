@@ -105,12 +105,12 @@ def erase(store: Store, household: str, now: int = NOW) -> list[str]:
 
 
 def totals(store: Store, device_id: str = CAD) -> dict[str, int | None]:
-    found = store.documents("day", device_id, "", "~")
+    found = store.documents("day", device_id, "1", "~")
     return {one.period: one.total.import_wh for one in found}
 
 
 def parts(store: Store, device_id: str = CAD) -> dict[str, dict[str, object]]:
-    return {one.period: dict(one.parts) for one in store.documents("day", device_id, "", "~")}
+    return {one.period: dict(one.parts) for one in store.documents("day", device_id, "1", "~")}
 
 
 FIRST, MIDDLE, LAST = DAYS[:2], DAYS[2:4], DAYS[4:]

@@ -70,6 +70,8 @@ ROUTES = {
     "POST /account/claim/again": SIGNED_IN,
     "POST /account/claim/number": SIGNED_IN,
     "POST /account/claim/take": SIGNED_IN,
+    "POST /account/erase": SIGNED_IN,
+    "POST /account/keep": SIGNED_IN,
     "GET /account/keys": SIGNED_IN,
     "POST /account/keys": SIGNED_IN,
     "POST /account/keys/<key_id>/revoke": SIGNED_IN,

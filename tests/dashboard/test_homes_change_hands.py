@@ -198,8 +198,8 @@ def assert_exactly(client: FlaskClient, device_id: str, own: dict[str, int]) -> 
     for level, period in (("month", "2026-11"), ("year", "2026")):
         assert total_of(client, device_id, level, period) == (sum(own.values()) or None)
     tables = [
-        client.get(f"/api/v1/devices/{device_id}/month/2026-11.csv"),
-        client.get(f"/api/v1/devices/{device_id}/days.csv?from=2026-10-20&to=2026-12-05"),
+        client.get(f"/api/v1/devices/{device_id}/month/2026-11.csv", buffered=True),
+        client.get(f"/api/v1/devices/{device_id}/days.csv?from=2026-10-20&to=2026-12-05", buffered=True),
     ]
     days = client.get(f"/api/v1/devices/{device_id}/days?from=2026-10-20&to=2026-12-05")
     for rows in tables:

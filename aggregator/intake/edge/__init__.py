@@ -1,4 +1,4 @@
-"""The edge: store readings at the home and send each half hour as one block.
+"""The edge: store readings at the home, send each half hour as one block, and announce devices to Home Assistant.
 
 May import intake, formats, waterfall, store and core. Begin with `edge.py`.
 """

@@ -142,8 +142,8 @@ class Edge:
     def _send_live(self, now: float) -> None:
         """Send the newest readings, the statuses and the refusals."""
         items = [
-            *map(_reading_item, self._live_readings),
-            *(_status_item(status) for status in self._statuses.values()),
+            *map(reading_item, self._live_readings),
+            *(status_item(status) for status in self._statuses.values()),
             *(canonical.report(one.why, one.payload[:_LONGEST_REPORT]) for one in self._refused),
         ]
         answer = self.client.send(orjson.dumps(items), JSON, is_live=True)
@@ -223,7 +223,8 @@ def _share(device_id: str, salt: float) -> float:
     return crc32(f"{device_id}/{salt:.0f}".encode()) / 2**32
 
 
-def _reading_item(reading: Reading) -> dict[str, object]:
+def reading_item(reading: Reading) -> dict[str, object]:
+    """Return a reading as JSON has it."""
     return _known(reading._asdict()) | {"at": iso_utc(reading.at)}
 
 
@@ -231,7 +232,8 @@ def _interval_item(interval: Interval) -> dict[str, object]:
     return _known(interval._asdict()) | {"start": iso_utc(interval.start), "end": iso_utc(interval.end)}
 
 
-def _status_item(status: Status) -> dict[str, object]:
+def status_item(status: Status) -> dict[str, object]:
+    """Return a status as JSON has it."""
     known = _known(status._asdict())
     counters: dict[str, object] = _known(status.counters._asdict()) if status.counters else {}
     own = {f"meter_{name}": wh for name, wh in counters.items() if name != "at"}

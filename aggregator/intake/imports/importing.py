@@ -41,6 +41,7 @@ from aggregator.intake.imports.import_records import (
 from aggregator.intake.imports.import_report import DayChange, ImportReport
 from aggregator.intake.imports.recognise import Progress, Recognised
 from aggregator.intake.ingest import registered
+from aggregator.store.occupancies import is_kept
 from aggregator.store.port import Store
 from aggregator.waterfall.levels import rewrite
 from aggregator.waterfall.stored_half_hours import is_old
@@ -196,6 +197,7 @@ def _write(store: Store, device: Device, record: ImportRecord, batch: Sequence[E
     reported = {channel for channel in CHANNELS if any(getattr(one, channel) is not None for one in readings)}
     with store.transaction():
         device = registered(store, device.device_id, device.timezone, reported, longest)
+        batch = [one for one in batch if is_kept(device, one)]  # its time may have been erased since it was planned
         if not record.is_correction:
             store.write_layer(record.layer, batch, now)
     for blocks, some in _weeks(batch) if record.is_correction else ():

@@ -6,6 +6,7 @@ device's own evidence is in other tables, so a device without imports costs one 
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -117,12 +118,19 @@ class SqliteLayers(SqliteLive):
     def _overlaid(self, own: list[Kind], column: str, decode: Any, *span: Any) -> list[Kind]:  # noqa: ANN401 - typed by its two callers
         if self._one(_HAS_LAYERS, *span) is None:
             return own
-        layers: dict[int, list[Kind]] = defaultdict(list, {OWN: own})
-        for start, layer, body in self._all(_LAYERS.format(column), *span):
-            layers[layer] += self._intact(decode, span[0], start, body)
+        rows = self._all(_LAYERS.format(column), *span)
+        layers: dict[int, list[Kind]] = {OWN: own, **self._intact(partial(_by_layer, decode), *span, rows)}
         if len(layers) == 2 and not own:
             return [one for _, evidence in sorted(layers.items()) for one in evidence]
         return overlaid(layers.items())
+
+
+def _by_layer(decode: Any, device_id: str, _first: int, _last: int, rows: list[Any]) -> dict[int, list[Any]]:  # noqa: ANN401 - as above
+    """Decode rows of layers. Raises ValueError and TypeError."""
+    layers: dict[int, list[Any]] = defaultdict(list)
+    for start, layer, body in rows:
+        layers[layer] += decode(device_id, start, body)
+    return layers
 
 
 def _readings(device_id: str, start: int, body: bytes) -> list[Reading]:

@@ -11,6 +11,7 @@ from aggregator.support.audit import Who
 from dashboard.accounts.api_keys import CHARTS, LIVE, MOST, ApiKeys
 from dashboard.accounts.sessions import signed_in
 from dashboard.accounts.users import HOUSEHOLD, LONGEST_NAME, User
+from dashboard.api.openapi import SCOPE_SAID
 from dashboard.pages.account.sign_in_page import AuthServices
 from dashboard.text.language import text
 from dashboard.text.words import since
@@ -102,7 +103,7 @@ def _page(
         {
             "id": use.key.key_id,
             "name": use.key.name,
-            "may": ", ".join(lang.say(SCOPES[scope]) for scope in use.key.scopes),
+            "may": "; ".join(lang.say(SCOPE_SAID[scope]) for scope in use.key.scopes),
             "made": since(use.key.made_at, now, zone, lang),
             "used": since(use.last_used, now, zone, lang) if use.last_used else "",
         }

@@ -14,9 +14,10 @@ from aggregator.core.periods import FOR_EVER
 from aggregator.core.readings import Reading
 from aggregator.demo.feed import check_is_demo, expected, fill, run_simulator
 from aggregator.demo.simulator import TICK_S, Household, households, reading
-from aggregator.intake.ingest import ingest
+from aggregator.intake.ingest import Outcome, ingest, ingest_lines
 from aggregator.store import Store, open_store
 from aggregator.store.port import Blocks, Written
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.worker import drain
 
 NOW = 1_795_000_205  # 2026-11-18, between two ticks and two half hours
@@ -131,6 +132,21 @@ def test_the_simulator_continues_after_the_history(store: Store) -> None:
     assert noting.written == [(1, 0)] * 30
     sent = [one.at for one in store.readings(STEADY.device_id, 0, FOR_EVER) if one.at > NOW - 60]
     assert sent == list(range(NOW - 60 + 5, NOW + 300, TICK_S))
+
+
+def test_messages_of_a_stream_hold_what_goes_into_a_store(store: Store, tmp_path: Path) -> None:
+    direct = SqliteStore(str(tmp_path / "direct.db"))
+    ticks, sent = Ticks(NOW, 1), list[bytes]()
+    run_simulator(direct, [FLAKY], NOW - DAY, ticks, ticks.clock)
+    ticks = Ticks(NOW, 1)
+    run_simulator(store, [FLAKY], NOW - DAY, ticks, ticks.clock, lambda _, messages: sent.extend(messages))
+    assert store.readings(FLAKY.device_id, 0, FOR_EVER) == []
+    outcome = Outcome()
+    ingest_lines(store, sent, 1, int(ticks.now), FLAKY.timezone, outcome, lambda *_: None)
+    assert store.readings(FLAKY.device_id, 0, FOR_EVER) == direct.readings(FLAKY.device_id, 0, FOR_EVER) != []
+    assert outcome.statuses > 10
+    assert outcome.rejected > 0
+    direct.close()
 
 
 def test_a_suspended_computer_sends_missed_readings(store: Store) -> None:

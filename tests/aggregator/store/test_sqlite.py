@@ -51,6 +51,7 @@ def read_everything(store: SqliteStore) -> None:
     store.live("d")
     store.devices()
     store.readings("d", 0, NOW)
+    store.intervals("d", 0, NOW)
 
 
 def test_processes_creating_the_same_file_at_once_all_succeed(tmp_path: Path) -> None:
@@ -72,12 +73,14 @@ def test_processes_creating_the_same_file_at_once_all_succeed(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("table", "column"),
-    [(table, "body") for table in ("days", "months", "years", "devices", "readings")] + [("live", "arrivals")],
+    [(table, "body") for table in ("days", "months", "years", "devices", "readings")]
+    + [("live", "arrivals"), ("layers", "readings"), ("layers", "intervals")],
 )
 def test_a_damaged_row_gives_one_line_with_the_file(tmp_path: Path, table: str, column: str) -> None:
     path = tmp_path / "wattfall.db"
     store = filled(path)
     store.put_live([Live("d", NOW + 60, NOW, 1, 2, 3, None)])
+    store.write_layer(-1, [Reading("d", NOW + 7, 1, 2, 3), Interval("d", NOW, NOW + 1800, 4, None)], NOW)
     with sqlite3.connect(path) as database:
         database.execute(f"UPDATE {table} SET {column} = substr({column}, 1, length({column}) - 4)")
     database.close()

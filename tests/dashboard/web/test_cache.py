@@ -22,7 +22,7 @@ from flask_caching.backends.base import BaseCache
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document
-from aggregator.core.errors import StoreAway
+from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.core.status import Status
 from aggregator.intake.device_status import put_statuses
 from aggregator.store.collections import TARIFF_BEFORE
@@ -30,7 +30,7 @@ from aggregator.store.port import Store
 from aggregator.tariffs.tariff import tariff_from_text
 from aggregator.waterfall.pricing import change_tariff
 from aggregator.waterfall.worker import drain
-from dashboard.web.cache import KINDS, REDIS_PAUSE_S, Cache, MemoryCache, open_cache, schema, weigh
+from dashboard.web.cache import KINDS, REDIS_PAUSE_S, Cache, MemoryCache, forget_cached, open_cache, schema, weigh
 from dashboard.web.cached_reads import CLOSED_S, GAPS_S, LIVE_S, OPEN_S, CachedReads
 from tests.dashboard import homes
 from tests.dashboard.people import MEMBER, at_home, dashboard
@@ -425,6 +425,23 @@ class Exploit:
 
     def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, (f"touch {self.path}",)
+
+
+def test_entries_about_erased_devices_leave_redis_and_the_others_stay(
+    shared: tuple["redis.Redis", Cache], port: int
+) -> None:
+    client, cache = shared
+    for device_id in ("cad-1", "cad-1~gas", "cad-10"):
+        cache.set(repr(("extent", device_id, None, "")), (("2026-11-01", "2026-11-23"),), 60)
+    forget_cached(f"redis://127.0.0.1:{port}", ["cad-1", "cad-1~gas"])
+    (left,) = client.keys()
+    assert b"'cad-10'" in left
+
+
+def test_an_unreachable_redis_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="WATTFALL_CACHE cannot be reached"):
+        forget_cached(f"redis://127.0.0.1:{free_port()}", ["cad-1"])
+    forget_cached("", ["cad-1"])
 
 
 def test_foreign_values_in_redis_are_misses_and_run_nothing(
