@@ -33,6 +33,7 @@ MAKE = {
 READ_OR_MEND = {
     "show": ("day", "d"),
     "device token": ("d",),
+    "device code": ("d",),
     "device move": ("d", "--to", "h", "--from", "2026-11-01"),
     "device list": (),
     "tariff set": ("d", "FILE"),
@@ -44,6 +45,8 @@ READ_OR_MEND = {
     "verify": (),
     "backup": ("FILE",),
     "household export": ("h", "FILE"),
+    "household erase": ("h",),
+    "household keep": ("h",),
     "audit": (),
     "refused": ("d",),
     "inspect": ("d",),
