@@ -165,12 +165,13 @@ class ChannelGaps:
         changed = [one._replace(remaining=self._remaining(one), since=one.since or now) for one in self._changed]
         kept = [one for record in self._kept for one in self._updated(record)]
         records = [*changed, *kept, *self._new]
+        in_bases = self._shares_within([one.base for one in (*records, *self._unchanged)])
         in_remaining = self._shares_within([gap for one in (*records, *self._unchanged) for gap in one.remaining])
         last = [
             one._replace(
                 seen=self._seen(one.base),
                 seen_remaining=tuple(map(self._seen, one.remaining)),
-                outside=self._beside([one.base], self._in_bases, whole),
+                outside=self._beside([one.base], in_bases, whole),
             )
             for one in records
         ]
@@ -184,7 +185,7 @@ class ChannelGaps:
             one._replace(
                 seen={NEW_IN_OLD: 0},
                 seen_remaining=({NEW_IN_OLD: 0},),
-                outside=self._beside([one.base], self._in_bases, whole),
+                outside=self._beside([one.base], in_bases, whole),
             )
             for one in self._new_in_old
         ]

@@ -5,9 +5,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from aggregator.core import energy
 from aggregator.core.documents import Device, Document, Part
@@ -22,7 +25,9 @@ from aggregator.waterfall.retention import sweep
 from aggregator.waterfall.stored_half_hours import is_old
 from aggregator.waterfall.verify import differences, rebuild, rezone
 from aggregator.waterfall.worker import drain
+from tests.budgets import examples
 from tests.contract.conftest import Clock
+from tests.copies import quick_disk
 
 START = 1_790_812_800  # 2026-10-01T00:00:00Z
 DAY = 86_400
@@ -185,6 +190,33 @@ def test_a_day_that_does_not_follow_its_register_is_found(store: Store, monkeypa
     rebuild(store, device(store), None, None)
     drain(store)
     assert faults(store) == [f"d day 2026-10-0{n} import: stored 960, but the register rose by 480" for n in (1, 2, 3)]
+
+
+QUARTER = 900
+SPARSE = st.lists(st.integers(0, 24), min_size=3, max_size=5, unique=True)  # quarters of an hour, in order of arrival
+
+
+@examples(80)
+@example([5, 6, 17], 450, 100, 2)
+@example([20, 17, 0], 300, 7, 1)
+@given(SPARSE, st.sampled_from([0, 300, 450, 900]), st.sampled_from([7, 100, 333]), st.integers(1, 2))
+def test_sparse_readings_in_any_order_add_up(quarters: list[int], offset: int, rise: int, together: int) -> None:
+    """A step of 15 minutes may be a gap at first, and none beside longer steps."""
+    start = START + 20 * 3600 + offset
+    now = start + 30 * QUARTER
+    with (
+        TemporaryDirectory(dir=quick_disk()) as folder,
+        closing(SqliteStore(f"{folder}/sparse.db", lambda: now)) as store,
+    ):
+        for first in range(0, len(quarters), together):
+            some = quarters[first : first + together]
+            sent = [Reading("d", start + QUARTER * one, None, 100_000 + rise * one, None) for one in some]
+            ingest(store, sent, now, "UTC")
+            drain(store)
+        assert faults(store) == []
+        days = [store.document("day", "d", day) for day in store.periods("day", "d")]
+        stored = sum(document.total.import_wh or 0 for document in days if document)
+        assert stored == rise * (max(quarters) - min(quarters))
 
 
 def test_an_expired_gap_that_does_not_add_up_is_found(tmp_path: Path, clock: Clock) -> None:
