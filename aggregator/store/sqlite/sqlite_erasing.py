@@ -75,6 +75,7 @@ class SqliteErasing(SqliteLayers):
     def scrub(self) -> bool:
         """Overwrite what deleted rows have left, and shorten the log to nothing; return whether more is left."""
         if self._one("PRAGMA page_count")[0] * self._one("PRAGMA page_size")[0] <= SMALL:
+            self._run("PRAGMA shrink_memory")  # page 1 is read again: else its counter of changes may stay as it is
             is_done = self._at_once("VACUUM")
         else:
             is_done = self._fill_free_pages()

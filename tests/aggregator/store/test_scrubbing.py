@@ -74,6 +74,22 @@ def test_the_free_pages_of_a_large_file_are_overwritten(tmp_path: Path, monkeypa
     assert [page for page in free if MARK.encode() in content[(page - 1) * size : page * size]] == []
 
 
+def test_a_scrubbed_file_is_not_taken_for_an_older_copy(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    with closing(SqliteStore(str(path))) as store:
+        for number in range(200):
+            store.put_record("notes", f"{number}", "x" * 3000)
+        with closing(sqlite3.connect(path)) as other:
+            assert other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0] == 0
+        store.check()
+        before = path.stat().st_size
+        for number in range(200):
+            store.drop_record("notes", f"{number}")
+        scrubbed(store)
+        assert path.stat().st_size < before / 5
+        store.check()
+
+
 @pytest.mark.parametrize("small", [0, 1 << 30])
 def test_others_write_while_a_file_is_scrubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: int) -> None:
     monkeypatch.setattr(sqlite_erasing, "SMALL", small)
