@@ -183,7 +183,13 @@ def user_of(store: Store, accounts: Accounts, person: Person) -> User | None:
     )
     if user is None or user.is_disabled:
         return None
-    return accounts.change(user, lambda one: replace(one, role=person.role, name=person.name or one.name))
+    return accounts.change(user, lambda one: _as_said(one, person))
+
+
+def _as_said(account: User, person: Person) -> User:
+    """Return an account with the role and name of its person; staff have no household."""
+    household = account.household if person.role == HOUSEHOLD else ""
+    return replace(account.with_role(person.role), household=household, name=person.name or account.name)
 
 
 def _invited(store: Store, accounts: Accounts, person: Person, account: User | None) -> User | None:

@@ -95,14 +95,23 @@ class SecondFactors:
         """Return the key for an app that is to be set up."""
         return key_of(self._secrets[0], user, nonce)
 
-    def set_up(self, user: User, nonce: str, code: str) -> list[str] | None:
-        """Set up an app whose first code is right, in place of a former one; return recovery codes, else None."""
+    def set_up(self, user: User, nonce: str, code: str) -> tuple[User, list[str]] | None:
+        """Set up an app whose first code is right, in place of a former one, and end all sessions.
+
+        Return the changed user and the recovery codes; None for a wrong code, or where all sessions ended before.
+        """
         step = accepted_step([self.key(user, nonce)], code, self._clock(), -1)
         if step is None:
             return None
         codes = [_new_recovery_code() for _ in range(RECOVERY_CODES)]
         text = SecondFactor(nonce, step, tuple(map(token_hash, codes))).to_text()
-        return codes if self._accounts.change(user, lambda one: replace(one, second_factor=text)) else None
+
+        def replaced(one: User) -> User:
+            is_same = one.session_epoch == user.session_epoch and not one.is_disabled
+            return replace(one, second_factor=text, session_epoch=one.session_epoch + 1) if is_same else one
+
+        changed = self._accounts.change(user, replaced)
+        return (changed, codes) if changed and changed.second_factor == text else None
 
     def accept(self, user: User, code: str) -> bool:
         """Whether a code of the app or a recovery code is right; it does not work again."""

@@ -125,14 +125,11 @@ def _set_up_form(services: AuthServices, user: User, fault: str = "") -> Respons
 
 def _set_up(services: AuthServices, user: User, wanted: str) -> Response:
     nonce = session.get(_NONCE)
-    codes = services.factors.set_up(user, nonce, request.form.get("code", "")[:40]) if nonce else None
-    if codes is None:
+    made = services.factors.set_up(user, nonce, request.form.get("code", "")[:40]) if nonce else None
+    if made is None:
         return _set_up_form(services, user, reader_language().say(WRONG_CODE))
-    if signed_in():
-        session.pop(_NONCE)
-        session.pop(_RENEWS, None)
-    else:
-        sign_in(services.sessions, user)
+    changed, codes = made
+    sign_in(services.sessions, changed)  # all other sessions of the user have ended
     return render("recovery_codes.html", codes=codes, wanted=wanted)
 
 

@@ -2,6 +2,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -81,6 +82,31 @@ def test_the_same_subject_keeps_its_account_across_addresses(
     provider.claims["sub"] = "bob-2"
     walk(client)
     assert len(list(accounts_on(store).everybody())) == 2
+
+
+@pytest.mark.parametrize("role", ["support", "admin"])
+def test_a_role_from_the_provider_ends_older_sessions_and_the_household(
+    server: Flask, client: FlaskClient, store: Store, provider: IdentityProvider, role: str
+) -> None:
+    walk(client)
+    accounts = accounts_on(store)
+    accounts.change(next(accounts.everybody()), lambda one: replace(one, household="acacia"))
+    assert is_signed_in(client)
+    provider.claims["role"] = role
+    other = browser(server, store)
+    assert walk(other).location == "/sign-in/second-factor"
+    assert [is_signed_in(one) for one in (client, other)] == [False, False]
+    (user,) = accounts.everybody()
+    assert (user.role, user.household) == (role, "")
+
+
+def test_the_same_role_at_the_provider_ends_no_session(server: Flask, client: FlaskClient, store: Store) -> None:
+    walk(client)
+    accounts = accounts_on(store)
+    accounts.change(next(accounts.everybody()), lambda one: replace(one, household="acacia"))
+    walk(browser(server, store))
+    assert is_signed_in(client)
+    assert next(accounts.everybody()).household == "acacia"
 
 
 @pytest.mark.parametrize("verified", [None, False, "false", "True", 0, 1, [True]])

@@ -26,7 +26,9 @@ class Desk:
         self.user = somebody(store, "des@example.org", SUPPORT)
         nonce = new_nonce()
         self.app = pyotp.TOTP(self.factors.key(self.user, nonce))
-        self.recovery = self.factors.set_up(self.user, nonce, self.code())
+        made = self.factors.set_up(self.user, nonce, self.code())
+        assert made
+        self.user, self.recovery = made
         self.clock.at += STEP_S
 
     def code(self, steps: int = 0) -> str:
@@ -78,7 +80,6 @@ def test_one_of_many_at_once_gets_in_with_a_code(desk: Desk) -> None:
 
 
 def test_a_recovery_code_works_once(desk: Desk) -> None:
-    assert desk.recovery
     first, second, *_ = desk.recovery
     assert re.fullmatch(r"([a-z2-7]{4}-){3}[a-z2-7]{4}", first)
     assert desk.accepts(f" {first.upper()} ")
@@ -100,7 +101,6 @@ def test_an_app_is_set_up_with_its_first_code_only(desk: Desk) -> None:
 
 def test_the_store_holds_neither_the_key_nor_a_recovery_code(desk: Desk) -> None:
     body = desk.store.record(USERS.of(), desk.user.user_id) or ""
-    assert desk.recovery
     assert [one for one in (desk.app.secret, *desk.recovery) if one in body] == []
 
 
@@ -114,6 +114,14 @@ def test_an_app_goes_on_after_a_change_of_the_secret(desk: Desk) -> None:
 def test_the_address_for_an_app_names_the_account(desk: Desk) -> None:
     address = app_address(RFC_KEY, desk.user)
     assert address == f"otpauth://totp/Wattfall:des%40example.org?secret={RFC_KEY}&issuer=Wattfall"
+
+
+def test_sessions_that_end_meanwhile_stop_the_set_up_of_an_app(desk: Desk) -> None:
+    desk.accounts.end_sessions(desk.user)
+    before, nonce = desk.now(), new_nonce()
+    code = pyotp.TOTP(desk.factors.key(desk.user, nonce)).generate_otp(desk.clock.at // STEP_S)
+    assert desk.factors.set_up(desk.user, nonce, code) is None
+    assert desk.now() == before
 
 
 def test_removing_it_ends_all_sessions(desk: Desk) -> None:

@@ -155,6 +155,23 @@ def test_a_household_may_switch_it_on_and_off(site: Site, store: Store) -> None:
     assert user.second_factor == ""
 
 
+def test_setting_it_up_and_renewing_it_end_the_other_sessions(site: Site, store: Store) -> None:
+    user = somebody(store, EMAIL, household="acacia")
+    site.sign_in()
+    thief = browser(site.server, store, user)
+    assert thief.get("/account").status_code == 200
+    recovery = site.set_up("/account/second-factor")
+    assert thief.get("/account").status_code == 303
+    assert site.is_signed_in()
+    thief = browser(site.server, store, accounts_on(store).user(user.user_id))
+    token = token_in(site.client.get("/account/second-factor").text)
+    site.client.post("/account/second-factor", data={"csrf": token, "code": recovery[0], "action": "renew"})
+    site.step -= 1
+    site.set_up("/account/second-factor")
+    assert thief.get("/account").status_code == 303
+    assert "8 recovery codes are left" in Page(site.client.get("/account/second-factor").text).words
+
+
 def test_staff_replace_it_and_cannot_switch_it_off(site: Site, store: Store) -> None:
     somebody(store, EMAIL, SUPPORT)
     site.sign_in()
