@@ -69,9 +69,9 @@ def _present_stays(store: Store, plan: ErasurePlan) -> Iterator[tuple[Device, Er
 
 def _as_now(device: Device, stay: ErasedStay) -> ErasedStay:
     """Return a stay as long as it is now: one to the end has ended if somebody has moved in since."""
+    ends = [one.end for one in erased_spans(device) if one.start == stay.start]
     lived = [seen_instants(replace(device, seen=one.days)) for one in occupancies(device)]
-    ends = [one.end for one in (*erased_spans(device), *lived) if one.start == stay.start]
-    return stay._replace(end=min([stay.end, *ends]))
+    return stay._replace(end=min([stay.end, *ends, *(one.end for one in lived if one.start == stay.start)]))
 
 
 def _erase_evidence(store: Store, stay: ErasedStay) -> Iterator[None]:
