@@ -32,6 +32,7 @@ NEAREST = 3  # neighbours on each side that must agree
 LEAST = 2  # with fewer on a side a reading is taken
 LOOK = 2 * HALF_HOUR  # neighbours further away say nothing
 DAY_WH = 24_000  # a home may have used this since the newest register while its clock was wrong
+A_WEEK = 336  # blocks, among which the device's own are looked for
 LATE_S = 60  # a reading of the last minute is not looked up
 _LIVE_REGISTERS = {"import_wh": "import_at", "export_wh": "export_at"}  # field of a live state -> that of its instant
 Grouped = dict[tuple[str, int], dict[int, Reading]]  # (device, start of the half hour) -> instant -> reading
@@ -154,7 +155,7 @@ class Neighbours:
         first = block_start(reading.at)
         starts = [first + side * step for step in range(0, LOOK + 1, HALF_HOUR)]
         if is_far:
-            starts += [one for one in self._store.block_starts(reading.device_id, starts[-1], side) if one]
+            starts += self._far_blocks(reading.device_id, starts[-1], side)
         for start in starts:
             key = reading.device_id, start
             instants = self._sorted(key)
@@ -164,6 +165,15 @@ class Neighbours:
                 one = self._at(reading.device_id, at) if at != reading.at else None
                 if one is not None and one[position] is not None:
                     yield _point(one, position)
+
+    def _far_blocks(self, device_id: str, at: int, side: int) -> list[int]:
+        """Return the start of the nearest block beyond `at` with readings of the device, past a week of imports."""
+        for count in (1, A_WEEK):
+            starts = self._store.block_starts(device_id, at, side * count)
+            for start in starts:
+                if self._load((device_id, start)):
+                    return [start]
+        return []
 
     def _at(self, device_id: str, at: int) -> Reading | None:
         """Return what is known of an instant: the stored reading and that of the chunk as one."""
@@ -183,14 +193,14 @@ class Neighbours:
         return instants
 
     def _load(self, key: tuple[str, int]) -> Mapping[int, Reading]:
-        """Return the stored readings of a half hour; those around it are read with them."""
+        """Return what the device has sent of a half hour; what it sent around it is read too. An import is no judge."""
         device_id, start = key
         if key not in self._stored:
             around = range(start - LOOK, start + LOOK + 1, HALF_HOUR)
             missing = [(device_id, one) for one in around if (device_id, one) not in self._stored]
             self._stored.update({one: {} for one in missing})
             try:
-                found = self._store.readings(device_id, missing[0][1], missing[-1][1])
+                found = self._store.own_readings(device_id, missing[0][1], missing[-1][1])
             except Damaged:  # writing the reading quarantines the block
                 found = []
             for reading in found:
@@ -288,7 +298,7 @@ class Chunk:
         """Return what to add to the counts of the coalesced readings, so that each part counts by itself."""
         accepted, unchanged = 0, self.repeated
         for (device_id, start), group in groupby(sorted(self.parts), key=lambda one: (one[0], block_start(one[1]))):
-            stored = {reading.at: reading for reading in store.readings(device_id, start, start)}
+            stored = {reading.at: reading for reading in store.own_readings(device_id, start, start)}
             for _, at in group:
                 first = known = stored.get(at)
                 for part in self.parts[device_id, at]:

@@ -228,7 +228,10 @@ def _change_device(run: ProvisionRun, plan: DevicePlan) -> None:
 
 
 def plan_person(run: ProvisionRun, row: Row) -> PersonPlan:
-    """Return what a row makes of its person. Raises ConfigurationError where role and household exclude each other."""
+    """Return what a row makes of its person.
+
+    Raises ConfigurationError where role and household exclude each other, or for somebody's own role.
+    """
     stored = run.person(row.email)
     if run.no_links and not stored:
         raise ConfigurationError(run.no_links)
@@ -237,6 +240,9 @@ def plan_person(run: ProvisionRun, row: Row) -> PersonPlan:
     check_household(household, role)
     if stored is None:
         return PersonPlan(MADE, None, User("", row.email, row.person, role, household))
+    # By its address: the draft of a dry run has another id.
+    if stored.email == run.who.email and (role, household) != (stored.role, stored.household):
+        raise ConfigurationError(f"{stored.email} is your own account; another account manager changes its role")
     after = replace(stored.with_role(role), household=household, name=row.person or stored.name)
     return PersonPlan(UNCHANGED if after == stored else CHANGED, stored, after)
 

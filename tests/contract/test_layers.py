@@ -91,6 +91,15 @@ def test_only_a_change_of_a_layer_leaves_a_change_record(either: Store) -> None:
     assert (intervals(either), everything(either)) == ([], [])
 
 
+def test_what_the_device_sent_is_read_without_the_layers(either: Store) -> None:
+    own = [reading(200, 2000), reading(None, 2001, START + 1810)]
+    write(either, OWN, *own, interval(20))
+    write(either, PLAIN, reading(300, None, START + 20), reading(300, None, START + 1810))
+    write(either, CORRECTION, reading(100, 1000))
+    assert either.own_readings(HOME, START, START + 1800) == own
+    assert either.own_readings(HOME, START + 1800, FOR_EVER) == own[1:]
+
+
 def test_packing_keeps_the_layers_apart(either: Store) -> None:
     own = [reading(number, number, START + 10 * number) for number in range(100)]
     write(either, PLAIN, *(reading(number, 7, START + 10 * number + 1) for number in range(100)))

@@ -158,6 +158,10 @@ class DynamoStore(DynamoRegistry):
         blocks = self._view.blocks(device_id, first, last)
         return [reading for item in blocks for reading in intact(items.unpack_block, item)]
 
+    def own_readings(self, device_id: str, first: int, last: int) -> list[Reading]:
+        """Return the readings of these blocks that the device itself has sent, by time."""
+        return [one for item in self._view.blocks(device_id, first, last) for one in intact(items.unpack_own, item)]
+
     def readings_after(self, device_id: str, at: int) -> list[Reading]:
         """Return the readings later than an instant, by time."""
         return [one for one in self.readings(device_id, block_start(at), FOR_EVER) if one.at > at]

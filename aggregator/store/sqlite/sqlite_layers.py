@@ -72,8 +72,8 @@ class SqliteLayers(SqliteLive):
         readings = [one for one in new if isinstance(one, Reading)]
         intervals = [one for one in new if isinstance(one, Interval)]
         packed, stated = row or (None, None)
-        known = _readings(device_id, start, packed) if packed else []
-        said = _intervals(device_id, start, stated) if stated else []
+        known = self._intact(_readings, device_id, start, packed) if packed else []
+        said = self._intact(_intervals, device_id, start, stated) if stated else []
         readings, intervals = overlaid([(0, known), (1, readings)]), overlaid([(0, said), (1, intervals)])
         if (readings, intervals) == (known, said):
             return False

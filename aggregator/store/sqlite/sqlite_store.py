@@ -137,15 +137,13 @@ class SqliteStore(SqliteErasing):
 
     def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
         """Return the readings of the blocks that start from `first` to `last`, by time."""
-        return self._with_readings(self._own_readings(device_id, first, last), device_id, first, last)
+        return self._with_readings(self.own_readings(device_id, first, last), device_id, first, last)
 
-    def _own_readings(self, device_id: str, first: int, last: int) -> list[Reading]:
+    def own_readings(self, device_id: str, first: int, last: int) -> list[Reading]:
+        """Return the readings of these blocks that the device itself has sent, by time."""
         query = "SELECT start, body FROM readings WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start"
-        packed = [
-            reading
-            for start, body in self._all(query, device_id, first, last)
-            for reading in self._intact(unpack_block, device_id, start, body)
-        ]
+        rows = self._all(query, device_id, first, last)
+        packed = [one for start, body in rows for one in self._intact(unpack_block, device_id, start, body)]
         recent = self._recent(device_id, *_span(first, last))
         if not packed or not recent:
             return packed or recent
@@ -293,7 +291,7 @@ class SqliteStore(SqliteErasing):
     def _block_or_quarantine(self, device_id: str, start: int) -> list[Reading]:
         """Return the own readings of a block. Move a damaged packed one to the quarantine, and return the others."""
         try:
-            return self._own_readings(device_id, start, start)
+            return self.own_readings(device_id, start, start)
         except Damaged as error:
             self.quarantine(READINGS, device_id, [str(start)], str(error))
             self._run(
@@ -302,7 +300,7 @@ class SqliteStore(SqliteErasing):
                 *(device_id, start),
             )
             self._run("DELETE FROM readings WHERE device_id = ? AND start = ?", device_id, start)
-            return self._own_readings(device_id, start, start)
+            return self.own_readings(device_id, start, start)
 
 
 @lru_cache(maxsize=4096)

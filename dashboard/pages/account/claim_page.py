@@ -133,7 +133,7 @@ def _take(services: AuthServices, user: User) -> Response | Answer:
     claim, now = _claim(services, user), services.keys.clock()
     if claim is None or not claim.is_proven:
         return redirect(PAGE, 303)
-    household = user.household or f"home-{secrets.token_hex(4)}"
+    household = _household(services, user)
     try:
         before, after = claims.occupied(services.store, claim, household, now)
         who = Who(user.user_id, user.email, user.role, user.name)
@@ -143,9 +143,21 @@ def _take(services: AuthServices, user: User) -> Response | Answer:
         return _page("code", fault=TAKEN, status=409)
     finally:
         session.pop(HELD, None)
-    if not user.household:
-        services.accounts.change(user, lambda one: replace(one, household=one.household or household))
     return redirect("/", 303)
+
+
+def _household(services: AuthServices, user: User) -> str:
+    """Return the household of a person who takes a meter, and store a new one first where there is none.
+
+    Stored later, it would be lost with the meter in it where the claim is cut off, or where two end at once.
+    """
+    new = f"home-{secrets.token_hex(4)}"
+
+    def housed(one: User) -> User:
+        return replace(one, household=one.household or new) if one.role == HOUSEHOLD else one
+
+    changed = services.accounts.change(user, housed)
+    return changed.household if changed and changed.household else abort(404)
 
 
 def _too_soon(step: str, wait_s: int) -> Response:

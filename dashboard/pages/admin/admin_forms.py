@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from flask import Response, abort, redirect, request
 from werkzeug.wrappers import Response as Answer
@@ -157,14 +158,18 @@ def change_person(admin: AdminServices) -> Response | Answer:
         return _person_page(known, given, fault)
     if added:
         return _invited(admin, *added[0])
-    return redirect(f"/admin/person?email={given['email']}&done={next(iter(report.people))}", 303)
+    return _done(given["email"], next(iter(report.people)))
 
 
 def _invited(admin: AdminServices, user: User, token: str) -> Response | Answer:
     link = admin.delivered(user, token)
     if link:
         return _person_page(user, {}, link=link)
-    return redirect(f"/admin/person?email={user.email}&done=mailed", 303)
+    return _done(user.email, "mailed")
+
+
+def _done(named: str, what: str) -> Answer:
+    return redirect(f"/admin/person?email={quote(named, safe='')}&done={what}", 303)
 
 
 def _act(admin: AdminServices, user: User, action: str) -> Response | Answer:
@@ -183,7 +188,7 @@ def _act(admin: AdminServices, user: User, action: str) -> Response | Answer:
     if action == "invite":
         return _invited(admin, user, admin.accounts.invite(user))
     changes[action](user)
-    return redirect(f"/admin/person?email={user.email or user.user_id}&done={action}", 303)
+    return _done(user.email or user.user_id, action)
 
 
 def _person_page(user: User | None, given: dict[str, str], fault: str = "", link: str = "") -> Response:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aggregator.core.documents import Device
 from aggregator.core.live import Live
-from aggregator.core.periods import FOR_EVER, HALF_HOUR, HOUR, iso_utc
+from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, HOUR, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.intake.formats.message import Content
 from aggregator.intake.ingest import Outcome, Received, ingest, ingest_lines, show_live, take_in
@@ -152,6 +152,29 @@ def test_a_clock_put_back_to_before_the_first_reading_is_put_aside(store: Store,
     outcome = send(store, lines, 10)
     assert outcome.reasons == {ASIDE: 30}
     assert imported(store) == 1000 * (count - 1) // 60
+
+
+def test_a_clock_put_back_behind_imported_history_is_put_aside(store: Store) -> None:
+    at, count, wrong = DAY + 12 * HOUR, 360, range(90, 120)
+    history = [Reading("d", at - number * HALF_HOUR, None, 7_000_000 - number, None) for number in range(4, 40)]
+    store.write_layer(-1, history, NOW)
+    lines = [line(at + 60 * n - DAY_S * (n in wrong), import_wh=900_000 + 1000 * n // 60) for n in range(count)]
+    assert send(store, lines, 10).reasons == {ASIDE: 30}
+
+
+def test_what_a_device_sends_late_is_taken_whatever_was_imported(store: Store) -> None:
+    """A file of the wrong meter fills an outage; then the device sends the second half of its buffer."""
+    send(store, [*hours(2, 4, step_s=60), *hours(10, 12, step_s=60)])
+    wrong = [Reading("d", DAY + at, None, 7_000_000 + at // 30, None) for at in range(4 * HOUR, 10 * HOUR, 60)]
+    store.write_layer(-1, wrong, NOW)
+    assert send(store, hours(7, 10, step_s=60), 30) == Outcome(accepted=180)
+    assert send(store, hours(7, 10, step_s=60), 30) == Outcome(unchanged=180)
+
+
+def test_parts_of_an_instant_count_by_themselves_beside_an_import(store: Store) -> None:
+    store.write_layer(-1, [Reading("d", DAY, 300, 1000, None)], NOW)
+    parts = [line(DAY, import_wh=1000), line(DAY, power_w=300)]
+    assert send(store, parts) == Outcome(accepted=2)
 
 
 def test_the_history_of_a_larger_meter_before_the_first_reading_is_taken(store: Store) -> None:

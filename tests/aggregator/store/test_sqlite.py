@@ -508,6 +508,15 @@ def test_packing_goes_from_device_to_device_a_few_at_a_time(store: SqliteStore) 
         assert len(store.readings(f"d{number}", 0, NOW + 1800)) == 90
 
 
+@pytest.mark.parametrize("column", ["readings", "intervals"])
+def test_an_import_over_a_damaged_layer_names_the_file(store: SqliteStore, column: str) -> None:
+    start = NOW // 1800 * 1800
+    store.write_layer(-1, [Reading("d", start, 1, None, None), Interval("d", start, start + 1800, 5, None)], NOW)
+    store._database.execute(f"UPDATE layers SET {column} = X'00'")
+    with pytest.raises(StoreUnusable, match=r"is damaged: d, \d+: .*wattfall restore"):
+        store.write_layer(-1, [Reading("d", start + 1, 1, None, None)], NOW)
+
+
 def test_a_damaged_packed_half_hour_costs_no_later_reading(store: SqliteStore) -> None:
     for device_id in ("a", "b"):
         write(store, sent(device_id))

@@ -1,18 +1,22 @@
 """A household takes a meter: the code, the proof, the move; and what a stranger learns on the way."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from flask.testing import FlaskClient
 
 from aggregator.core.documents import Device
+from aggregator.core.errors import StoreAway
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.intake import claims
 from aggregator.intake.ingest import ingest
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit
+from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.users import ADMIN, SUPPORT, User
+from dashboard.pages.account import claim_page
 from tests.dashboard.forms import Page
 from tests.dashboard.people import accounts_on, browser, dashboard, somebody, token_in
 
@@ -99,6 +103,49 @@ def test_somebody_without_a_household_gets_one_with_the_meter(store: Store, code
 def _signed_in(store: Store, user: User) -> FlaskClient:
     found = accounts_on(store).user(user.user_id)
     return browser(dashboard(store).server, store, found)
+
+
+def test_an_account_that_cannot_be_stored_takes_no_meter(
+    store: Store, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = browser(dashboard(store).server, store, somebody(store, "new@example.org"))
+    submit(client, code=code)
+    submit(client, "/number", digits="5678")
+
+    def away(*_: object) -> None:
+        raise StoreAway("another writes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Accounts, "change", away)
+        submit(client, "/take")
+    assert household_of(store) == ""
+    submit(client, "/take")
+    assert household_of(store).startswith("home-")
+
+
+def test_two_claims_of_a_person_at_once_end_in_one_household(
+    store: Store, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = Device("cad-2", meter_point="1200012345678")
+    store.put_device(second)
+    new = somebody(store, "new@example.org")
+    first, other = (browser(dashboard(store).server, store, new) for _ in range(2))  # in a process each
+    for client, typed in ((first, code), (other, claims.new_code(store, second, int(time.time())))):
+        submit(client, code=typed)
+        submit(client, "/number", digits="5678")
+    with monkeypatch.context() as patch:
+
+        def meanwhile(_: int) -> str:
+            patch.undo()
+            submit(other, "/take")
+            return "abcd1234"
+
+        patch.setattr(claim_page, "secrets", SimpleNamespace(token_hex=meanwhile))
+        submit(first, "/take")
+    user = accounts_on(store).user(new.user_id)
+    assert user
+    assert user.household
+    assert {one.device_id: one.household for one in store.devices()} == dict.fromkeys((CAD, "cad-2"), user.household)
 
 
 def test_wrong_old_and_used_codes_get_the_same_answer(store: Store, client: FlaskClient, code: str) -> None:

@@ -91,9 +91,44 @@ def test_access_is_ended_and_given_again(client: FlaskClient, store: Store) -> N
     assert (accounts_on(store).user(ann.user_id) or ann).session_epoch == epoch + 1
 
 
+@pytest.mark.parametrize("email", ["a+b@example.org", "a&b=c#d%e@example.org"])
+def test_an_address_with_any_sign_comes_back_to_its_person(client: FlaskClient, store: Store, email: str) -> None:
+    somebody(store, email, household="acacia")
+    for fields in ({"action": "disable"}, {"action": "enable"}, {"person": "Ann"}):
+        answer = post(client, "/admin/person", known="yes", email=email, **fields)
+        assert answer.status_code == 303
+        page = client.get(answer.location)
+        assert page.status_code == 200
+        assert email in Page(page.text).words
+
+
 def test_managers_cannot_disable_themselves(client: FlaskClient, store: Store, manager: User) -> None:
     assert post(client, "/admin/person", email=manager.email, action="disable").status_code == 422
     assert accounts_on(store).user(manager.user_id) == manager
+
+
+def test_managers_change_their_own_role_in_no_form(client: FlaskClient, store: Store, manager: User) -> None:
+    for sent in (
+        post(client, "/admin/person", known="yes", email="Max@example.org", role="household", household="acacia"),
+        post(client, "/admin/person", email=manager.email, role="support"),
+    ):
+        assert sent.status_code == 422
+        assert "is your own account; another account manager changes its role" in Page(sent.text).words
+    assert accounts_on(store).user(manager.user_id) == manager
+    post(client, "/admin/person", known="yes", email=manager.email, role="admin", person="Maxine")
+    assert (accounts_on(store).user(manager.user_id) or manager).name == "Maxine"
+
+
+def test_an_upload_tells_and_changes_nothing_of_the_managers_own_role(
+    client: FlaskClient, store: Store, manager: User
+) -> None:
+    rows = "email,person,role,household\nmax@example.org,Maxine,,\nmax@example.org,,household,acacia\n"
+    fault = "Line 3 max@example.org is your own account"
+    assert fault in Page(upload(client, rows.encode()).text).words
+    assert fault in Page(post(client, "/admin/upload", action="confirm", rows=rows).text).words
+    user = accounts_on(store).user(manager.user_id)
+    assert user
+    assert (user.name, user.role, user.household) == ("Maxine", ADMIN, "")
 
 
 def test_everything_a_manager_does_is_audited_under_their_name(client: FlaskClient, store: Store) -> None:
