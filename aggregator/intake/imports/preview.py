@@ -24,7 +24,7 @@ _MONOTONE, _A_FALL = 24, 4  # energy that rises so often falls more than once in
 _CHANNELS = ("import", "export", "volume")
 
 
-class Course:
+class FigureCourse:
     """How the figures of one channel go on: counts of rises, falls, and falls of a counter that begins anew."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class FileTotals:
         self.days: dict[str, list[int | None]] = {}
         self.start: int | None = None
         self.end = self.count = 0
-        self.courses = tuple(Course() for _ in _CHANNELS)
+        self.courses = tuple(FigureCourse() for _ in _CHANNELS)
         self.is_instant = is_instant
         self.hours: dict[int, int] = {}  # import by hour (UTC seconds), millionths of a Wh
         self._day = lru_cache(maxsize=64)(lambda quarter: day_of(quarter * 900, zone))
