@@ -5,8 +5,6 @@ from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 from tests.browser.conftest import DESK, PHONE, Open
 
-WIDE = ViewportSize(width=3840, height=2160)
-
 
 def cell(page: Page, day: int, hour: int) -> Locator:
     return page.locator("#heat tbody tr").nth(hour).get_by_role("gridcell").nth(day - 1)
@@ -48,7 +46,7 @@ def test_a_month_without_data_has_no_heat_map(visit: Open) -> None:
     expect(page.locator("#more")).to_be_hidden()
 
 
-@pytest.mark.parametrize("viewport", [DESK, PHONE, WIDE])
+@pytest.mark.parametrize("viewport", [DESK, PHONE])
 def test_each_day_stands_under_its_bar(visit: Open, viewport: ViewportSize) -> None:
     page = visit("/d/cad-1/month/2026-10", viewport=viewport)
     for day in (1, 16, 31):

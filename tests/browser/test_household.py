@@ -171,7 +171,7 @@ def test_tomorrow_shows_its_prices(visit: Open) -> None:
     page = visit("/d/cad-agile")
     page.get_by_role("link", name="Next").click()
     expect(page.get_by_role("heading", name="Tuesday 24 November 2026")).to_be_visible()
-    expect(page.locator(".graph .scatterlayer .trace").first).to_be_visible()
+    expect(page.locator(".plot .graph .scatterlayer .trace").first).to_be_visible()
     expect(page.locator("figcaption")).to_contain_text("cheapest 01:00–02:00")
     expect(page.locator("#legend")).to_have_text("price of a kWh")
     assert page.locator(".graph .barlayer .point path:not([d='M0,0Z'])").count() == 0

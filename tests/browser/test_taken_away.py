@@ -56,7 +56,7 @@ def test_a_print_has_chart_numbers_and_origin_without_controls(visit: Open, view
     expect(page.locator("#table")).to_be_visible()
     for control in ("#previous", "#to-day", "#downloads", "#compare", "#theme"):
         expect(page.locator(control)).to_be_hidden()
-    chart, plot = page.locator(".graph .main-svg").first.bounding_box(), page.locator(".plot").bounding_box()
+    chart, plot = page.locator(".plot .graph .main-svg").first.bounding_box(), page.locator(".plot").bounding_box()
     assert chart is not None
     assert plot is not None
     assert (chart["width"], chart["height"]) == (plot["width"], plot["height"]) == (680, 250)
@@ -73,7 +73,7 @@ def test_a_print_has_chart_numbers_and_origin_without_controls(visit: Open, view
 def test_after_printing_the_chart_fits_the_screen_again(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-10")
     page.wait_for_selector(".graph .barlayer .point")
-    svg = page.locator(".graph .main-svg").first
+    svg = page.locator(".plot .graph .main-svg").first
     width, height = svg.get_attribute("width"), svg.get_attribute("height")
     on_paper(page)
     expect(svg).to_have_attribute("width", "680")

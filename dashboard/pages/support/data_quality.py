@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aggregator.core import periods
-from aggregator.core.periods import DAY_S, RECORD_DAYS, Window
 from aggregator.core.readings import Reading
 from aggregator.core.registers import ExchangeOverride, parse_overrides
 from aggregator.intake.refusals import Message, Refusals
@@ -40,6 +39,7 @@ REASONS = {
     "in_the_future": text("a time in the future"),
     "too_old": text("a time before the retention, which only an import may bring"),
     "contradicts_neighbours": text("a late register that contradicts those around it, as of a wrong clock"),
+    "erased": text("the data of this time were erased for the household that lived there"),
     "server_clock": text("the server’s clock is behind those of most devices; their messages wait"),
     "not_a_number": text("a figure that is no number"),
     "not_whole": text("a figure that is not whole"),
@@ -149,7 +149,7 @@ def data_quality(diagnostics: Diagnostics, lang: Language) -> DataQuality:
 
 def _answer(diagnostics: Diagnostics, lang: Language) -> Verdict:
     """Return the worst finding and its size."""
-    since = diagnostics.now - RECENT_DAYS * DAY_S
+    since = diagnostics.now - RECENT_DAYS * periods.DAY_S
     recent = [gap for gap in diagnostics.gaps if gap.end > since and gap.kind != "filled"]
     refused, _ = _refused_counts(diagnostics.refusals, diagnostics.now)
     wrong = [closure for closure in diagnostics.closures if not closure.is_exact]
@@ -182,7 +182,7 @@ def _answer(diagnostics: Diagnostics, lang: Language) -> Verdict:
 
 def gap_row(gap: Gap, now: int, zone: str, lang: Language) -> GapRow:
     """Return a gap with its start, end, length and treatment."""
-    start, end = support_words.span(Window(gap.start, gap.end), now, zone, lang)
+    start, end = support_words.span(periods.Window(gap.start, gap.end), now, zone, lang)
     first, last = periods.day_of(gap.start, zone), periods.day_of(gap.end - 1, zone)
     is_open, became = gap.kind == "open", lang.say(KINDS[gap.kind])
     if gap.channel:
@@ -229,7 +229,7 @@ def _step_words(step: RegisterStep, now: int, zone: str, lang: Language) -> str:
 
 
 def _surplus_words(surplus: Surplus, now: int, zone: str, lang: Language) -> str:
-    start, end = support_words.span(Window(surplus.start, surplus.end), now, zone, lang)
+    start, end = support_words.span(periods.Window(surplus.start, surplus.end), now, zone, lang)
     return lang.say(
         "{start} to {end}: the supplier’s figures for {channel} add up to {intervals}, but the register rose by "
         "{register}. They do not count in this gap.",
@@ -279,10 +279,10 @@ def reason_words(reason: str, lang: Language) -> str:
 def refused_words(today: Counter[str], all_days: Counter[str], lang: Language) -> str:
     """Return the number of refused messages in words."""
     if not all_days:
-        return lang.say("Nothing was refused in the last {days} days.", days=RECORD_DAYS)
+        return lang.say("Nothing was refused in the last {days} days.", days=periods.RECORD_DAYS)
     return lang.say(
         "{today} today, {all} in the last {days} days",
-        days=RECORD_DAYS,
+        days=periods.RECORD_DAYS,
         today=lang.number(today.total()),
         all=lang.number(all_days.total()),
     )

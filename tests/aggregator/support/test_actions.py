@@ -93,11 +93,11 @@ def test_a_look_up_grants_access_and_is_audited(store: Store) -> None:
     assert audited(store) == [("look-up", "customer called", {})]
 
 
-def test_only_actions_and_account_commands_write_audit_entries() -> None:
+def test_only_actions_and_api_keys_write_audit_entries() -> None:
     root = Path(audit.__file__).parents[2]
     paths = [path for package in ("aggregator", "dashboard") for path in (root / package).rglob("*.py")]
     writers = {path.name for path in paths if re.search(r"audit\.append\(|self\.append\(who", path.read_text())}
-    assert writers == {"actions.py", "audit.py", "user.py"}
+    assert writers == {"actions.py", "api_keys.py", "audit.py", "keys_page.py"}
 
 
 def test_a_rebuild_repairs_days_and_is_audited(store: Store) -> None:
