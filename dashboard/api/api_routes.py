@@ -3,7 +3,8 @@
 Routes, OpenAPI document and the page that shows it come from the rows of the table.
 
 A key decides alone where there is one: a session beside it counts for nothing. Each key has an allowance in each
-process, besides the CPU time that `web.user_limits` counts. No other site may read an answer: no CORS header is sent.
+process, besides the CPU time that `web.user_limits` counts; each address has one for requests without a valid key, and
+valid keys from there go on. No other site may read an answer: no CORS header is sent.
 """
 
 import re
@@ -16,6 +17,7 @@ from flask import Blueprint, Flask, Response, request
 
 from aggregator.core.periods import LEVELS
 from aggregator.intake.tokens import Limits
+from dashboard.accounts.accounts import network
 from dashboard.accounts.api_keys import CHARTS, LIVE, ApiKeys, key_holder
 from dashboard.accounts.sessions import signed_in
 from dashboard.api import api_answers, openapi
@@ -119,7 +121,11 @@ NO_KEY = "Send `Authorization: Bearer KEY`; a household makes keys at /account/k
 
 def admit_keys(server: Flask, keys: ApiKeys, pace: Callable[[], float] = time.monotonic) -> None:
     """Let keys in. Call it after the guard, and before requests are charged."""
-    limits = Limits()
+    limits, strangers = Limits(), Limits()  # of keys; of addresses that send none, or a wrong one
+
+    def refused() -> Response:
+        wait_s = strangers.take(network(request.remote_addr or ""), 0, pace())
+        return _too_many("Too much comes from this address without a valid key", wait_s) if wait_s else _nobody()
 
     @server.before_request
     def admit() -> Response | None:
@@ -127,19 +133,19 @@ def admit_keys(server: Flask, keys: ApiKeys, pace: Callable[[], float] = time.mo
             return None
         sent = request.headers.get("Authorization")
         if sent is None:
-            return None if signed_in() else _nobody()
+            return None if signed_in() else refused()
         scheme, _, key = sent.partition(" ")
         holder = keys.holder(key.strip()) if scheme.lower() == "bearer" else None
         if holder is None:
-            return _nobody()
+            return refused()
         keys.admit(holder)
         wait_s = limits.take(holder.key.key_id, 0, pace())
-        return _too_many(wait_s) if wait_s else None
+        return _too_many("This key asks too often", wait_s) if wait_s else None
 
 
-def _too_many(wait_s: int) -> Response:
-    """Return the answer to a key that asks too often."""
-    answer = problem(429, f"This key asks too often; go on in {wait_s} s")
+def _too_many(why: str, wait_s: int) -> Response:
+    """Return the answer to a key or an address that asks too often."""
+    answer = problem(429, f"{why}; go on in {wait_s} s")
     answer.headers["Retry-After"] = str(wait_s)
     return answer
 

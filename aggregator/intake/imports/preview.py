@@ -17,10 +17,34 @@ from aggregator.intake.imports.understanding import Brake, Energy, Known, Unders
 
 FEW = 0.03  # the share of refused rows up to which a file is taken
 FEW_CONTRADICTIONS = 0.01
-_MOST_WH_A_DAY, _LEAST_WH_A_DAY = 300_000, 200  # of import: beyond them a unit is probably wrong
+_MOST_WH_A_DAY, _LEAST_WH_A_DAY = 300_000, 200  # beyond them a unit is probably wrong
 _LIKE, _CLEARLY = 0.7, 0.15  # the correlation of the same usage, and how much less another hour's is
 _COMMON = 5 * 24  # hours that are compared at least
-_MONOTONE, _A_FALL = 60, 8  # energy that rises so often falls too, and not only to zero each day
+_MONOTONE, _A_FALL = 24, 4  # energy that rises so often falls more than once in so many rises
+_CHANNELS = ("import", "export", "volume")
+
+
+class FigureCourse:
+    """How the figures of one channel go on: counts of rises, falls, and falls of a counter that begins anew."""
+
+    def __init__(self) -> None:
+        self.rises = self.falls = self.resets = self._steepest = 0
+        self.last: int | None = None
+
+    def add(self, value: int) -> None:
+        """Add the next figure. A counter that begins anew shows one step of its own, no more than about its largest."""
+        if self.last is not None:
+            self.rises += value > self.last
+            self.falls += value < self.last
+            self.resets += value < self.last and value <= 2 * self._steepest
+            self._steepest = max(self._steepest, value - self.last)
+        self.last = value
+
+    @property
+    def is_counter(self) -> bool:
+        """Whether it is that of a register, or of a counter of the day, the week, the month or the year."""
+        is_reset = self.resets * 10 >= self.falls * 9
+        return self.rises >= _MONOTONE and is_reset and self.falls * _A_FALL < self.rises
 
 
 class FileTotals:
@@ -29,8 +53,8 @@ class FileTotals:
     def __init__(self, zone: str, *, is_instant: bool) -> None:
         self.days: dict[str, list[int | None]] = {}
         self.start: int | None = None
-        self.end = self.count = self.rises = self.falls = self.resets = 0
-        self._last: list[int | None] = [None, None, None]
+        self.end = self.count = 0
+        self.courses = tuple(FigureCourse() for _ in _CHANNELS)
         self.is_instant = is_instant
         self.hours: dict[int, int] = {}  # import by hour (UTC seconds), millionths of a Wh
         self._day = lru_cache(maxsize=64)(lambda quarter: day_of(quarter * 900, zone))
@@ -42,16 +66,13 @@ class FileTotals:
         day = self.days.setdefault(self._day(start // 900), [None, None, None])
         for place, value in enumerate(figures):
             if value is not None:
-                last, self._last[place] = self._last[place], value
+                last = self.courses[place].last
+                self.courses[place].add(value)
                 more = value if not self.is_instant else max(value - last, 0) * MICRO if last is not None else 0
                 day[place] = (day[place] or 0) + more
                 if place == 0 and (self.is_instant or end - start <= HOUR):
                     hour = start - start % HOUR
                     self.hours[hour] = self.hours.get(hour, 0) + more
-                if place == 0 and last is not None:
-                    self.rises += value > last
-                    self.falls += value < last
-                    self.resets += value * 10 < last
 
 
 def previewed(
@@ -108,14 +129,18 @@ def _row_brakes(reasons: Counter[str], total: int, known: Known) -> Iterator[Bra
 
 
 def _energy_brakes(preview: FileTotals, days: dict[str, Energy]) -> Iterator[Brake]:
+    for name, course in zip(_CHANNELS, preview.courses, strict=True):
+        if not preview.is_instant and course.is_counter:
+            text = f"the {name} rises {course.rises} times and falls {course.falls} times, like a register or a counter"
+            yield Brake("register", text, "--kind register, --columns without it, or --allow register")
+            break
+    largest = max(
+        ((wh or 0, day, place) for day, one in days.items() for place, wh in enumerate(one[:2])), default=None
+    )
+    if largest and largest[0] > _MOST_WH_A_DAY:
+        text = f"{largest[1]} has {largest[0] / 1000:,.0f} kWh {_CHANNELS[largest[2]]}"
+        yield Brake("implausible", text, "--unit, or --allow implausible")
     imports = {day: one.import_wh for day, one in days.items() if one.import_wh is not None}
-    largest, wh = max(imports.items(), key=lambda one: one[1], default=("", 0))
-    is_daily = preview.falls == preview.resets >= len(days) // 2 and preview.falls * _A_FALL < preview.rises
-    if not preview.is_instant and preview.rises >= _MONOTONE and (preview.falls == 0 or is_daily):
-        text = f"the figures rise {preview.rises} times and fall {preview.falls} times, like a register or a counter"
-        yield Brake("register", text, "--kind register, or --allow register")
-    if wh > _MOST_WH_A_DAY:
-        yield Brake("implausible", f"{largest} has {wh / 1000:,.0f} kWh", "--unit, or --allow implausible")
     both = [wh + (days[day].export_wh or 0) for day, wh in imports.items()]
     mean = sum(both) / len(both) if both else 0
     if len(imports) >= 3 and 0 < mean < _LEAST_WH_A_DAY:

@@ -127,6 +127,22 @@ def test_a_key_reads_what_its_scope_has(store: Store, ann: User, scope: str, sta
     assert [client.get(f"/api/v1/devices/cad-1/{one}").status_code for one in addresses] == statuses
 
 
+@pytest.mark.parametrize("sent", [{}, {"Authorization": "Bearer wattfall-key.ann.wrong"}, {"Authorization": "Basic x"}])
+def test_an_address_that_sends_no_valid_key_waits_and_valid_keys_go_on(
+    store: Store, ann: User, monkeypatch: pytest.MonkeyPatch, sent: dict[str, str]
+) -> None:
+    monkeypatch.setattr(tokens, "FULL", 5.0)
+    monkeypatch.setattr(tokens, "REFILL_S", 0.001)
+    client = dashboard(store).server.test_client()
+    answers = [client.get("/api/v1/devices", headers=sent) for _ in range(7)]
+    assert [one.status_code for one in answers] == [401] * 5 + [429] * 2
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    key = keys_of(store).make(ann, "A script", SCOPES)
+    assert client.get("/api/v1/devices", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+    elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
+    assert client.get("/api/v1/devices", headers=sent, environ_overrides=elsewhere).status_code == 401
+
+
 def test_a_key_that_asks_too_often_waits(store: Store, ann: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "FULL", 5.0)
     monkeypatch.setattr(tokens, "REFILL_S", 0.001)

@@ -164,6 +164,28 @@ def test_a_counter_of_the_day_is_no_energy() -> None:
     assert brakes(understood("\n".join(["Start;Import (Wh)", *lines]))) == ["register"]
 
 
+@pytest.mark.parametrize(("form", "days"), [("%U", 60), ("%m", 60), ("%Y", 300)])
+def test_a_counter_of_a_week_month_or_year_is_no_energy(form: str, days: int) -> None:
+    """Daily rows: 8.0 to 10.8 kWh since the first day of the period."""
+    at = [datetime(2026, 1, 4, tzinfo=UTC) + timedelta(days=place) for place in range(days)]
+    since = [
+        sum(80 + other % 5 * 7 for other in range(k + 1) if f"{at[other]:{form}}" == f"{at[k]:{form}}")
+        for k in range(days)
+    ]
+    lines = [f"{one:%Y-%m-%d},{tenths / 10}" for one, tenths in zip(at, since, strict=True)]
+    assert brakes(understood("\n".join(["Date,Import (kWh)", *lines]), figure_kind="energy"))[:1] == ["register"]
+
+
+def test_a_counter_of_export_beside_energy_is_no_energy() -> None:
+    lines = [f"{at:%Y-%m-%d %H:%M};{wh};{at.hour * 300}" for at, wh in zip(HOURS, WH, strict=True)]
+    assert brakes(understood("\n".join(["Start;Import (Wh);Export (Wh)", *lines]))) == ["register"]
+
+
+def test_an_export_beyond_any_homes_is_stopped() -> None:
+    lines = [f"{at:%Y-%m-%d %H:%M};{wh};{wh * 100}" for at, wh in zip(HOURS, WH, strict=True)]
+    assert brakes(understood("\n".join(["Start;Import (Wh);Export (Wh)", *lines]))) == ["implausible"]
+
+
 def test_a_file_an_hour_off_all_through_summer_is_stopped() -> None:
     """The home is known; the file writes UTC as if it were the local time of London, an hour behind."""
     stored = {int(at.timestamp()): wh for at, wh in zip(HOURS, WH, strict=True)}
