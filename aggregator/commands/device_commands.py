@@ -22,7 +22,7 @@ from aggregator.intake.claims import VALID_S, check_free, new_code
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
 from aggregator.store import Store, all_devices, new_entry, search
-from aggregator.store.occupancies import moved
+from aggregator.store.occupancies import has_past, moved
 from aggregator.support.actions import record_code, record_device, record_token
 from aggregator.support.audit import Audit
 from aggregator.tariffs.gas import Conversion, conversion_of
@@ -134,8 +134,7 @@ def _check_home(device: Device, named: Mapping[str, object]) -> None:
 
 def _check_household(device: Device, household: str | None) -> None:
     """Raise ConfigurationError where a household would get the past of another one."""
-    has_past = household and (device.former or device.erased)
-    if has_past or (household is not None and device.household not in ("", household)):
+    if (household and has_past(device)) or (household is not None and device.household not in ("", household)):
         raise ConfigurationError(
             f"{device.device_id} belongs to {device.household or 'nobody'}; `wattfall device move {device.device_id}"
             " --to ID --from DAY` gives it to another household, which sees its own days only"

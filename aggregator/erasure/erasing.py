@@ -6,6 +6,7 @@ repeated; an erasure that was stopped runs through all of them again. Of the era
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 
@@ -19,7 +20,7 @@ from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, days_of_spa
 from aggregator.erasure.erasure_rules import erase_device_records, erase_person
 from aggregator.store import collections as rows
 from aggregator.store.collections import COLLECTIONS, Collection
-from aggregator.store.occupancies import erased_spans, occupancies, without_household
+from aggregator.store.occupancies import erased_spans, occupancies, seen_instants, without_household
 from aggregator.store.port import READINGS, Change, Store
 from aggregator.support import audit_people
 from aggregator.support.audit import LEDGER, Audit, Who
@@ -35,7 +36,7 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
     """Erase what a plan names, in short steps."""
     for device_id, stays in groupby(plan.stays, attrgetter("device_id")):
         if device := store.device(device_id):
-            store.put_device(without_household(device, [one.span for one in stays], now))
+            store.put_device(without_household(device, [_as_now(device, one).span for one in stays], now))
         yield
     for device, stay in _present_stays(store, plan):
         yield from _erase_evidence(store, stay)
@@ -60,11 +61,17 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
 
 
 def _present_stays(store: Store, plan: ErasurePlan) -> Iterator[tuple[Device, ErasedStay]]:
-    """Yield the stays of a plan as long as they are now: one to the end has ended if somebody has moved in since."""
+    """Yield the stays of a plan with their devices, each as long as it is now."""
     for stay in plan.stays:
         device = store.device(stay.device_id) or Device(stay.device_id)
-        ends = [one.end for one in erased_spans(device) if one.start == stay.start]
-        yield device, stay._replace(end=min([stay.end, *ends]))
+        yield device, _as_now(device, stay)
+
+
+def _as_now(device: Device, stay: ErasedStay) -> ErasedStay:
+    """Return a stay as long as it is now: one to the end has ended if somebody has moved in since."""
+    ends = [one.end for one in erased_spans(device) if one.start == stay.start]
+    lived = [seen_instants(replace(device, seen=one.days)) for one in occupancies(device)]
+    return stay._replace(end=min([stay.end, *ends, *(one.end for one in lived if one.start == stay.start)]))
 
 
 def _erase_evidence(store: Store, stay: ErasedStay) -> Iterator[None]:

@@ -28,7 +28,7 @@ from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.core.readings import sender_of
 from aggregator.intake.device_status import note_look
 from aggregator.store.collections import CLAIMS, CLAIMS_NEWEST, update_record
-from aggregator.store.occupancies import occupancies
+from aggregator.store.occupancies import has_past, occupancies
 from aggregator.store.port import Store
 from aggregator.waterfall.pricing import move
 
@@ -170,7 +170,7 @@ def occupied(store: Store, claim: Claim, household: str, now: int) -> tuple[Devi
     if device is None or not claim.is_proven:
         raise NotFree(f"{claim.device_id} cannot be claimed any more")
     check_free(device, now)
-    first = periods.day_of(now, device.timezone) if device.former else ""
+    first = periods.day_of(now, device.timezone) if has_past(device) else ""
     return device, replace(device, household=household, occupied_from=first)
 
 

@@ -205,6 +205,11 @@ def without_erased(items: Iterable[Item], devices: Mapping[str, Device]) -> tupl
     return kept, gone
 
 
+def has_past(device: Device) -> bool:
+    """Whether a new household has a first day: another one lived at the home before, though it may be erased."""
+    return bool(device.former or device.erased)
+
+
 def stay_spans(device: Device, household: str) -> list[Window]:
     """Return the times in which a household lived at the home of a device."""
     return [seen_instants(replace(device, seen=one.days)) for one in occupancies(device) if one.household == household]
@@ -218,8 +223,8 @@ def without_household(device: Device, spans: Iterable[Window], now: int) -> Devi
         return seen_instants(replace(device, seen=one.days)) in gone
 
     former = [Occupancy("", *one.days) if is_gone(one) else one for one in _parsed(device.former)]
-    known = {Window(one.start, one.end) for one in _spans(device.erased)}
-    erased = sorted([*_spans(device.erased), *(ErasedSpan(*one, now) for one in gone - known)])
+    known = {one.start for one in _spans(device.erased)}  # who has moved in since has shortened it
+    erased = sorted([*_spans(device.erased), *(ErasedSpan(*one, now) for one in gone if one.start not in known)])
     overrides = parse_overrides(device.exchange_overrides)
     left = [one for one in overrides if not any(span.start < one.at < span.end for span in gone)]
     changed = replace(

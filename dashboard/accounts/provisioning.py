@@ -26,7 +26,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import FIRST_DAY
 from aggregator.settings import sqlite_url
 from aggregator.store import new_entry, open_store, search
-from aggregator.store.occupancies import moved, occupancies
+from aggregator.store.occupancies import has_past, moved, occupancies
 from aggregator.store.port import Store
 from aggregator.support.actions import record_account, record_added, record_device
 from aggregator.support.audit import Audit, Who
@@ -199,7 +199,7 @@ def _home(device: Device, row: Row, now: int) -> tuple[Device, str | None, bool]
     if household == present.household:
         since = "from ever" if present.first == FIRST_DAY else f"since {present.first}"
         raise ConfigurationError(f"{device.device_id} belongs to {household or 'nobody'} {since}, not {row.first_day}")
-    if not present.household and not device.former and not row.first_day:
+    if not present.household and not has_past(device) and not row.first_day:
         return replace(device, household=household), None, False
     if not row.first_day:
         raise ConfigurationError(

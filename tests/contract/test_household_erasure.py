@@ -22,7 +22,7 @@ from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.status import Status
-from aggregator.erasure.erasure_requests import begin, carry_out, due_erasures
+from aggregator.erasure.erasure_requests import AGAIN_S, begin, carry_out, due_erasures
 from aggregator.intake.formats.message import Content
 from aggregator.intake.ingest import Outcome, Received, ingest, ingest_lines, show_live, take_in
 from aggregator.intake.refusals import load_refusals
@@ -262,6 +262,36 @@ def test_who_still_lives_there_is_not_measured_until_somebody_moves_in(home: Sto
     move(home, device(home), "rowan", "2026-11-14")
     assert ingest(home, new, NOW + 60, "Europe/London").accepted == 1
     assert ingest(home, [Reading(CAD, LATE + 1 * DAY_S, 5, 5, None)], NOW, "Europe/London").accepted == 0
+
+
+def look_again(store: Store) -> None:
+    for _ in due_erasures(store, audit_on(store), NOW + AGAIN_S, lambda _: None):
+        pass
+    assert store.records("erasures", limit=9) == []
+
+
+@pytest.mark.parametrize(("device_id", "household"), [(CAD, "willow"), ("cad-2", "oak")])
+def test_who_moves_in_before_the_last_look_keeps_everything(home: Store, device_id: str, household: str) -> None:
+    home.put_device(Device("cad-2", household="oak"))
+    assert erase(home, household) == []
+    move(home, device(home, device_id), "rowan", "2026-11-14")
+    new = Reading(device_id, NOW + 60, 500, 50_000, None)
+    ingest(home, [new], NOW + 60, "Europe/London")
+    look_again(home)
+    assert home.household_devices("rowan")[0] == device_id
+    assert new in home.readings(device_id, NOW, NOW + 60)
+    assert ingest(home, [new._replace(at=NOW + 90)], NOW + 90, "Europe/London").accepted == 1
+
+
+def test_who_moves_in_while_an_erasure_waits_to_go_on_keeps_everything(home: Store) -> None:
+    begin(home, audit_on(home), "willow", STAFF, "they asked for it", NOW)
+    move(home, device(home), "rowan", "2026-11-14")
+    new = Reading(CAD, NOW + 60, 500, 50_000, None)
+    ingest(home, [new], NOW + 60, "Europe/London")
+    assert erase(home, "willow") == []
+    look_again(home)
+    assert (home.household_devices("willow"), home.household_devices("rowan")) == ([], [CAD, GAS])
+    assert new in home.readings(CAD, NOW, NOW + 60)
 
 
 def test_a_replayed_change_of_an_erased_day_writes_nothing(home: Store) -> None:

@@ -9,12 +9,14 @@ from click.testing import CliRunner
 
 from aggregator.core.documents import Device
 from aggregator.core.live import Live
+from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Reading
 from aggregator.intake import claims
 from aggregator.intake.claims import FRESH_S, LIVE, MOST_TRIES, NUMBER, VALID_S, WINDOW_S, Claim, NotFree, has_step
 from aggregator.intake.device_status import is_watched
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
+from aggregator.store.occupancies import stay_spans, without_household
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit
 from aggregator.waterfall.pricing import move
@@ -207,6 +209,18 @@ def test_a_device_that_was_moved_out_belongs_to_the_household_from_today(store: 
     _, after = claims.occupied(store, claim, "acacia", NOW)
     claims.occupy(store, claim, after)
     assert (device(store).household, device(store).occupied_from) == ("acacia", "2027-01-15")
+
+
+def test_a_device_whose_household_was_erased_measures_for_the_next_one_from_today(store: Store) -> None:
+    known = replace(device(store), household="birch")
+    gone = without_household(known, stay_spans(known, "birch"), NOW - 3 * DAY_S)
+    store.put_device(replace(gone, meter_point="1200 0123 4567 8"))
+    claim = proven(store)
+    _, after = claims.occupied(store, claim, "acacia", NOW)
+    claims.occupy(store, claim, after)
+    assert (device(store).household, device(store).occupied_from) == ("acacia", "2027-01-15")
+    for at, is_taken in ((NOW - DAY_S, 0), (NOW, 1)):
+        assert ingest(store, [Reading(CAD, at, 5, None, None)], NOW, "UTC").accepted == is_taken
 
 
 def test_a_home_that_was_emptied_today_is_free_tomorrow(store: Store) -> None:

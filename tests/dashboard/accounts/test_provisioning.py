@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from aggregator.core.documents import Device
+from aggregator.core.periods import FOR_EVER, Window
 from aggregator.store.collections import HOME, MARKS
-from aggregator.store.occupancies import occupancies
+from aggregator.store.occupancies import erased_spans, occupancies, without_household
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit, Who
 from dashboard.accounts.provision_rows import Refusal, read_rows
@@ -117,6 +118,15 @@ def test_a_household_never_gets_the_past_of_another(place: Place, cells: str, re
     assert [(line, reason in said) for line, said in place.refused] == [(2, True)], place.refused
     assert counts(report) == ({"changed": 1}, {}, 1)
     assert [one for one in place.store.devices() if one.device_id != "cad-2"] == before[:2]
+
+
+def test_after_an_erasure_the_next_household_needs_a_first_day(place: Place) -> None:
+    place.store.put_device(without_household(Device("cad-1", household="acacia"), [Window(0, FOR_EVER)], 1))
+    place.provision("device,household,from\ncad-1,oak,\n")
+    assert ["fill in `from`" in said for _, said in place.refused] == [True]
+    place.provision("device,household,from\ncad-1,oak,2026-03-01\n")
+    (span,) = erased_spans(place.device("cad-1"))
+    assert (place.device("cad-1").household, span.end) == ("oak", 1772323200)  # 1 March 2026, 00:00 UTC
 
 
 def test_an_empty_cell_leaves_what_is_stored(place: Place) -> None:
