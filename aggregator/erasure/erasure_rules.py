@@ -195,3 +195,29 @@ def erase_person(store: Store, person: Resident) -> Iterator[None]:
             for record in store.records(place.collection, limit=PAGE):
                 store.drop_record(place.collection, record.key)
         yield
+
+
+def leave_household(store: Store, household: str) -> Iterator[None]:
+    """Take a household from the accounts that stay, and delete its API keys, whoever holds them now."""
+
+    def without_household(body: str | None) -> str | None:
+        user = orjson.loads(body) if body else {}
+        return orjson.dumps(user | {"household": ""}).decode() if user.get("household") == household else None
+
+    def without_keys(body: str | None) -> str | None:
+        gone = household_keys(body, household)
+        return orjson.dumps([one for one in orjson.loads(body or "[]") if one not in gone]).decode() if gone else None
+
+    for row, change in ((rows.API_KEYS, without_keys), (rows.USERS, without_household)):
+        after = ""
+        while page := store.records(row.of(), after, limit=PAGE):
+            for key, body in page:
+                if change(body) is not None:
+                    rows.update_record(store, row.of(), key, change)
+            yield
+            after = page[-1].key + "\0"
+
+
+def household_keys(body: str | None, household: str) -> list[list[object]]:
+    """Return the API keys of a household in a record, as `dashboard.accounts` writes them."""
+    return [one for one in orjson.loads(body or "[]") if household and one[4] == household]

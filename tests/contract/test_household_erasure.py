@@ -22,7 +22,7 @@ from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.status import Status
-from aggregator.erasure.erasure_requests import AGAIN_S, begin, carry_out, due_erasures
+from aggregator.erasure.erasure_requests import AGAIN_S, ask_for_erasure, begin, carry_out, due_erasures, take_back
 from aggregator.intake.formats.message import Content
 from aggregator.intake.ingest import Outcome, Received, ingest, ingest_lines, show_live, take_in
 from aggregator.intake.refusals import load_refusals
@@ -292,6 +292,27 @@ def test_who_moves_in_while_an_erasure_waits_to_go_on_keeps_everything(home: Sto
     look_again(home)
     assert (home.household_devices("willow"), home.household_devices("rowan")) == ([], [CAD, GAS])
     assert new in home.readings(CAD, NOW, NOW + 60)
+
+
+def test_what_is_taken_back_while_another_erasure_runs_is_kept(home: Store) -> None:
+    for household in ("acacia", "willow"):
+        ask_for_erasure(home, household, NOW - 8 * DAY_S)
+    steps = due_erasures(home, audit_on(home), NOW, lambda _: None)
+    next(steps)
+    assert take_back(home, "willow")
+    assert not take_back(home, "acacia")
+    for _ in steps:
+        pass
+    assert (home.household_devices("acacia"), home.household_devices("willow")) == ([], [CAD, GAS])
+
+
+def test_an_erasure_that_the_audit_refuses_has_not_begun(home: Store) -> None:
+    erase(home, "acacia")
+    ask_for_erasure(home, "willow", NOW - 8 * DAY_S)
+    for _ in due_erasures(home, Audit(home, [""]), NOW, lambda _: None):
+        pass
+    assert take_back(home, "willow")
+    assert home.household_devices("willow") == [CAD, GAS]
 
 
 def test_a_replayed_change_of_an_erased_day_writes_nothing(home: Store) -> None:

@@ -180,16 +180,17 @@ class _Judge:
 
     def _sums(self) -> None:
         """Ask which category is meant, where several tell the same direction and are no tariffs of one whole."""
-        by_channel: dict[str, set[str]] = {}
+        by_channel: dict[str, set[tuple[str, ...]]] = {}
         for values in {tuple(row[place] for place in self.roles.categories) for row in self.rows}:
             said = said_by(" ".join(values))
             if said.channel and not said.is_ignored and not said.is_generation and "tariff" not in said.meanings:
-                by_channel.setdefault(f"{said.channel} {said.is_weak} {said.kind}", set()).add(values[-1])
+                by_channel.setdefault(f"{said.channel} {said.kind}", set()).add(values)
         for same in by_channel.values():
-            names = [place for place in self.roles.categories if len({*self._texts(place)} & same) > 1]
-            if len(same) > 1 and names:
-                options = [f"{self.names[names[0]]}={value}" for value in sorted(same)]
-                self._ask("--where", f"several rows of one time tell of {' and '.join(sorted(same))}", options)
+            columns = zip(self.roles.categories, zip(*same, strict=True), strict=True)
+            place, texts = next(((place, {*some}) for place, some in columns if len({*some}) > 1), (None, set()))
+            if place is not None:
+                options = [f"{self.names[place]}={value}" for value in sorted(texts)]
+                self._ask("--where", f"several rows of one time tell of {' and '.join(sorted(texts))}", options)
 
     # Kind and unit
 
