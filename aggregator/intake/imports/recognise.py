@@ -95,8 +95,8 @@ def _decided(table: FileTable, known: Known) -> Judged:
     named = known.columns or (named_columns(profile.columns) if profile and not unit and profile.columns else {})
     roles, doubts = with_named(columns, named) if named else roles_of(columns)
     known = known._replace(direction=known.direction or channel)
-    if profile and profile.told_by and not known.columns:
-        roles, open_ones = _with_told(columns, roles, profile.told_by)
+    if profile and profile.told_by and not known.columns and known.meter == "electricity":
+        roles, open_ones = _with_told(columns, rows, roles, profile.told_by)
         doubts += open_ones
     if profile:
         is_curve = unit not in WATT_HOURS or not profile.columns  # Enedis writes the energies of days by their start
@@ -111,21 +111,25 @@ def _decided(table: FileTable, known: Known) -> Judged:
     return found._replace(layout=layout, choices=(*names, *found.choices), doubts=(*answered, *found.doubts))
 
 
-def _with_told(columns: Sequence[TypedColumn], roles: Roles, told_by: str) -> tuple[Roles, list[Doubt]]:
+def _with_told(
+    columns: Sequence[TypedColumn], rows: Sequence[Sequence[str]], roles: Roles, told_by: str
+) -> tuple[Roles, list[Doubt]]:
     """Return roles whose direction a column of names tells, row by row; and the question where a name says nothing."""
     figures = tuple(one._replace(channel="") for one in roles.figures)
     told = tuple(one.place for one in telling(columns) if one.place not in (roles.time, roles.end))
     groups = tuple(place for place in roles.groups if place not in told)
-    names = [name for one in columns if plain(one.name) == told_by for name in one.values]
-    made = [name for name in names if said_by(name).is_generation]
-    open_ones = [name for name in names if not said_by(name).channel and name not in made]
-    doubts = []
-    if open_ones or not names:
-        text = f"the direction of {quoted(open_ones[:FIRST]) or 'the figures'} is not known"
-        doubts = [Doubt("--direction", text, (IMPORT, EXPORT))]
-    elif len(made) == len(names):
-        doubts = [Doubt("--columns", f"{quoted(made[:FIRST])} is what panels made: neither import nor export")]
-    return roles._replace(figures=figures, categories=told, groups=groups), doubts
+    roles = roles._replace(figures=figures, categories=told, groups=groups)
+    names = [one.place for one in columns if plain(one.name) == told_by]
+    said = {" ".join(row[place] for place in dict.fromkeys((*names, *told))) for row in rows}
+    said = {text for text in said if not said_by(text).is_ignored}
+    made = {text for text in said if said_by(text).is_generation}
+    unknown = sorted(text for text in said - made if not said_by(text).channel)[:FIRST]
+    if unknown:
+        return roles, [Doubt("--direction", f"the direction of {quoted(unknown)} is not known", (IMPORT, EXPORT))]
+    if made == said:
+        text = f"{quoted(sorted(made)[:FIRST])} is what panels made: neither import nor export"
+        return roles, [Doubt("--columns", text if made else "no row tells of electric energy")]
+    return roles, []
 
 
 def _hints(table: FileTable) -> tuple[str, str]:

@@ -271,7 +271,7 @@ PROFILES = (
     Profile("Open Power System Data", ("utc timestamp", "cet cest timestamp")),
     Profile("Tibber", ("from", "to", "consumption", "consumption unit")),
     Profile("Glowmarkt", ("classifier", "units", "column 1", "column 2"), edge="start"),
-    Profile("Green Button (ESPI)", ("start", "end", "flow", "usage")),
+    Profile("Green Button (ESPI)", ("start", "end", "flow", "usage"), told_by="flow"),
     Profile("NEM12", ("start", "end", "nmi suffix", "quantity", "unit")),
     Profile("PG&E", ("type", "date", "start time", "end time", "usage kwh")),
 )

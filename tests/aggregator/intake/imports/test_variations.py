@@ -231,3 +231,40 @@ def test_grid_and_home_are_not_added_up() -> None:
 def test_rows_of_one_time_in_two_units_are_not_added_up() -> None:
     lines = [f"{at:%Y-%m-%d %H:%M},{unit},import,{n}" for at in HOURS for unit, n in (("kWh", 0.2), ("Wh", 200))]
     assert asked(understood("\n".join(["Start,Unit,Direction,Value", *lines]))) == ["--where"]
+
+
+def green_button(*flows: str, kind: str = "72") -> str:
+    """300 Wh an hour, less 600 in every fourth; a reading type a flow."""
+    parts = []
+    for number, flow in enumerate(flows):
+        link, type_link = f"/espi/UsagePoint/1/MeterReading/{number}", f"/espi/ReadingType/{number}"
+        about = f"<flowDirection>{flow}</flowDirection>" if flow else ""
+        readings = "".join(
+            f"<IntervalReading><timePeriod><duration>3600</duration><start>{int(at.timestamp())}</start></timePeriod>"
+            f"<value>{300 - 600 * (k % 4 == 0) * (flow == '4')}</value></IntervalReading>"
+            for k, at in enumerate(HOURS)
+        )
+        parts += [
+            f'<entry><link rel="self" href="{link}"/><link rel="related" href="{type_link}"/>'
+            "<content><MeterReading/></content></entry>",
+            f'<entry><link rel="self" href="{link}/IntervalBlock/1"/>'
+            f"<content><IntervalBlock>{readings}</IntervalBlock></content></entry>",
+            f'<entry><link rel="self" href="{type_link}"/><content><ReadingType>{about}<uom>{kind}</uom></ReadingType>'
+            "</content></entry>",
+        ]
+    return f'<feed xmlns="http://www.w3.org/2005/Atom">{"".join(parts)}</feed>'
+
+
+def test_the_flow_of_green_button_tells_the_direction() -> None:
+    assert total(understood(green_button("1", "19"))) == (28_800, 28_800)
+    assert total(understood(green_button("4"))) == (72 * 300, 24 * 300)
+
+
+@pytest.mark.parametrize("flow", ["", "2", "20"])
+def test_another_flow_of_green_button_is_asked_about(flow: str) -> None:
+    assert asked(understood(green_button(flow))) == ["--direction"]
+    assert total(understood(green_button(flow), direction="import")) == (28_800, 0)
+
+
+def test_reactive_energy_of_green_button_is_not_taken() -> None:
+    assert asked(understood(green_button("1", kind="73"))) == ["--columns"]
