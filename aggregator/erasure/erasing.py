@@ -17,7 +17,14 @@ from aggregator.core.documents import Device
 from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, HALF_HOUR, Window, block_start
 from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, days_of_span, overlaps_days
-from aggregator.erasure.erasure_rules import FREE, erase_device_records, erase_person, household_keys, leave_household
+from aggregator.erasure.erasure_rules import (
+    FREE,
+    erase_device_records,
+    erase_person,
+    household_keys,
+    leave_household,
+    unknown_messages,
+)
 from aggregator.store import collections as rows
 from aggregator.store.collections import COLLECTIONS, Collection
 from aggregator.store.occupancies import erased_spans, occupancies, seen_instants, without_household
@@ -170,6 +177,7 @@ def remains(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
         prices = store.prices(stay.device_id, stay.start, stay.end - 1)
         if prices.import_prices or prices.export_prices:
             yield f"prices of {stay.device_id}"
+        yield from (f"the refused message {place}" for place in unknown_messages(store, stay.device_id))
         yield from (f"quarantined {table} {key}" for table, key in _quarantined(store, device, stay))
         if plan.household and plan.household in {one.household for one in occupancies(device)}:
             yield f"the registry entry of {stay.device_id}"

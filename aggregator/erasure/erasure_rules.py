@@ -4,6 +4,7 @@ A rule of a device takes the erased stay, the key and the body of a record; it r
 A collection without personal data says why in FREE. The tables beside the records are in TABLES.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import orjson
@@ -11,6 +12,7 @@ import orjson
 from aggregator.core import periods
 from aggregator.core.periods import DAY_S, FOR_EVER
 from aggregator.erasure.erasure_plan import ErasedStay, Resident
+from aggregator.intake.refusals import UNKNOWN
 from aggregator.store import collections as rows
 from aggregator.store.collections import Collection
 from aggregator.store.port import Store
@@ -121,6 +123,8 @@ def erase_device_records(store: Store, stay: ErasedStay, now: int) -> Iterator[N
     yield
     yield from _spooled(store, stay)
     yield from _naming(store, (rows.CLAIMS,), stay.device_id)
+    for place in unknown_messages(store, stay.device_id):
+        store.drop_record(rows.REFUSED_MESSAGES.of(UNKNOWN), place)
     shard = rows.REFUSED_DAYS.shard_of(stay.device_id)
     for back in range(rows.KEPT_DAYS + 1):
         day = periods.day_of(now - back * DAY_S, "UTC")
@@ -169,6 +173,13 @@ def _spooled(store: Store, stay: ErasedStay) -> Iterator[None]:
                 store.drop_record(rows.SPOOL.of(), key)
         yield
         first = page[-1].key + "\0"
+
+
+def unknown_messages(store: Store, device_id: str) -> list[str]:
+    """Return the places of refused messages that were kept under no device, and name this one."""
+    named = re.compile(rf"(?<![\w.:~-]){re.escape(device_id)}(?![\w.:~-])")
+    kept = store.records(rows.REFUSED_MESSAGES.of(UNKNOWN), limit=PAGE)
+    return [key for key, body in kept if any(named.search(str(one)) for one in orjson.loads(body)[3:])]
 
 
 def _forget_count(store: Store, collection: str, shard: str, device_id: str, now: int) -> None:

@@ -18,14 +18,16 @@ from aggregator.aws.dead_letters import DeadLetter, dead_of_message
 from aggregator.aws.lambdas import Functions
 from aggregator.core import periods
 from aggregator.core.documents import Device
-from aggregator.core.errors import StoreAway
+from aggregator.core.errors import Refused, StoreAway
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.status import Status
+from aggregator.erasure.erasing import remains
+from aggregator.erasure.erasure_plan import make_plan
 from aggregator.erasure.erasure_requests import AGAIN_S, ask_for_erasure, begin, carry_out, due_erasures, take_back
 from aggregator.intake.formats.message import Content
 from aggregator.intake.ingest import Outcome, Received, ingest, ingest_lines, show_live, take_in
-from aggregator.intake.refusals import load_refusals
+from aggregator.intake.refusals import UNKNOWN, Batch, load_refusals, put_refusals
 from aggregator.store import Store
 from aggregator.store.occupancies import occupancies
 from aggregator.support.audit import Audit, Who
@@ -313,6 +315,18 @@ def test_an_erasure_that_the_audit_refuses_has_not_begun(home: Store) -> None:
         pass
     assert take_back(home, "willow")
     assert home.household_devices("willow") == [CAD, GAS]
+
+
+def test_refused_messages_of_no_device_that_name_the_home_go(home: Store) -> None:
+    batch = Batch()
+    for payload in (b"wattfall/cad-1/json {", b'{"device_id": "cad-10", ', b"glow/cad-1 x"):
+        batch.add(payload, Refused("malformed_json", "it is cut"), NOW, "cad-9")
+    put_refusals(home, batch, NOW)
+    assert len(load_refusals(home, UNKNOWN).messages) == 3
+    plan = make_plan(home, "birch")
+    assert len([one for one in remains(home, plan, NOW) if "refused message" in one]) == 2
+    assert erase(home, "birch") == []
+    assert [one.payload for one in load_refusals(home, UNKNOWN).messages] == ['{"device_id": "cad-10", ']
 
 
 def test_a_replayed_change_of_an_erased_day_writes_nothing(home: Store) -> None:
