@@ -266,7 +266,7 @@ class _Judge:
         elif any("24:00" in text for text in texts):
             self._choose("times", "the end of the interval", "24:00 is the end of a day")
             return "end"
-        elif (first := self._after_midnight()) == {0}:
+        elif (first := self._after_midnight()) == {0} and not self._ends_at_midnight():
             self._choose("times", "the start of the interval", "the first row is at midnight")
             return "start"
         elif first == {self.step_s} and len(self.ats) >= DAY_S // self.step_s:
@@ -282,6 +282,12 @@ class _Judge:
             return set()  # the sample may begin anywhere
         first, zones = self.ats[0], ("UTC", self.known.zone) if self.has_offsets else ("UTC",)
         return {first - day_start(day_of(first, zone), zone) for zone in zones} & {0, self.step_s}
+
+    def _ends_at_midnight(self) -> bool:
+        """Whether the last row is at midnight too: the last of the rows by their end, or the first of a day."""
+        zones = ("UTC", self.known.zone) if self.has_offsets else ("UTC",)
+        is_whole = len(self.rows) < SAMPLE_ROWS and self.ats[-1] - self.ats[0] >= DAY_S - HOUR
+        return is_whole and any(self.ats[-1] == day_start(day_of(self.ats[-1], zone), zone) for zone in zones)
 
     def _ask_edge(self, what: str) -> None:
         self._ask(

@@ -277,3 +277,11 @@ def test_a_blank_tariff_beside_a_value_counts_as_refused() -> None:
     assert (brakes(found), dict(found.reasons)) == (["refused"], {"not_a_number": 48})
     empty = [f"{at:%Y-%m-%d %H:%M};;" for at in HOURS[:48]]
     assert total(understood("\n".join(["Time;HP kWh;HC kWh", *empty, *lines[48:]]))) == (24_000, 0)
+
+
+def test_a_file_from_midnight_to_midnight_is_asked_about() -> None:
+    """Its rows may be of the hours before or after their times."""
+    lines = [f"{at:%Y-%m-%d %H:%M};{wh}" for at, wh in zip(HOURS, WH, strict=True)]
+    assert total(understood("\n".join(["Time;Import (Wh)", *lines]))) == (sum(WH), 0)
+    more = [*lines, f"{HOURS[-1] + timedelta(hours=1):%Y-%m-%d %H:%M};250"]
+    assert asked(understood("\n".join(["Time;Import (Wh)", *more]))) == ["--time"]
