@@ -151,18 +151,11 @@ class Functions:
         take_census(self.store, int(self.clock()), None)
 
     def closing(self) -> None:
-        """Close the days and months of devices that have gone silent.
-
-        No function may erase a household, or has the secret of the audit: raises ConfigurationError, which an alarm
-        tells, while an erasure is due that a person has to carry out.
-        """
+        """Close periods of silent devices. Raises ConfigurationError, for an alarm, where a person is to erase one."""
         now = int(self.clock())
         close_periods(self.store, now)
         if due := len(overdue(self.store, now)):
-            raise ConfigurationError(
-                f"households to erase that are due: {due}; `wattfall household due` names them, and `wattfall household"
-                " erase` erases them"
-            )
+            raise ConfigurationError(f"households to be erased by hand: {due}; `wattfall household due` names them")
 
     def propagate(self, step: Step, event: Record, left_s: LeftS = no_deadline) -> Answer:
         """Process a batch of change records of the level below."""

@@ -313,7 +313,7 @@ def test_on_aws_an_erasure_that_is_due_fails_closing_until_it_is_done(home: Stor
     ask_for_erasure(home, "birch", NOW)
     functions.closing()
     ask_for_erasure(home, "willow", NOW - 8 * DAY_S)
-    with pytest.raises(ConfigurationError, match="due: 1"):
+    with pytest.raises(ConfigurationError, match="by hand: 1"):
         functions.closing()
     assert erase(home, "willow") == []
     functions.closing()
