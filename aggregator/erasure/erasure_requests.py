@@ -74,6 +74,12 @@ def has_begun(store: Store, household: str) -> bool:
     return request is not None and request.state in (_BEGINS, _BEGUN)
 
 
+def overdue(store: Store, now: int) -> list[str]:
+    """Return the households whose erasure is due at `now` (UTC seconds), or has begun, and is not done."""
+    found = [(key, ErasureRequest(*orjson.loads(body))) for key, body in store.records(ERASURES.of(), limit=PAGE)]
+    return [key for key, one in found if one.state in (_BEGINS, _BEGUN) or (one.state == _ASKED and one.at <= now)]
+
+
 def take_back(store: Store, household: str) -> bool:
     """Take a request back; return whether it had not begun."""
     body = store.record(ERASURES.of(), household)

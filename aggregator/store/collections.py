@@ -94,7 +94,6 @@ REFUSED_MESSAGES = Collection(
     "device",
     7 * DAY_S,
     "the last refused messages; those of `-` may name any device",
-    mentions=("device",),
 )
 REFUSED_DAYS = Collection(
     "refused/days/{day}",

@@ -18,7 +18,7 @@ from aggregator.aws.dead_letters import DeadLetter, dead_of_message
 from aggregator.aws.lambdas import Functions
 from aggregator.core import periods
 from aggregator.core.documents import Device
-from aggregator.core.errors import Refused, StoreAway
+from aggregator.core.errors import ConfigurationError, Refused, StoreAway
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.status import Status
@@ -306,6 +306,17 @@ def test_what_is_taken_back_while_another_erasure_runs_is_kept(home: Store) -> N
     for _ in steps:
         pass
     assert (home.household_devices("acacia"), home.household_devices("willow")) == ([], [CAD, GAS])
+
+
+def test_on_aws_an_erasure_that_is_due_fails_closing_until_it_is_done(home: Store) -> None:
+    functions = Functions(home, "Europe/London", lambda _: None, clock=lambda: NOW)
+    ask_for_erasure(home, "birch", NOW)
+    functions.closing()
+    ask_for_erasure(home, "willow", NOW - 8 * DAY_S)
+    with pytest.raises(ConfigurationError, match="by hand: 1"):
+        functions.closing()
+    assert erase(home, "willow") == []
+    functions.closing()
 
 
 def test_an_erasure_that_the_audit_refuses_has_not_begun(home: Store) -> None:

@@ -14,7 +14,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, FOR_EVER
 from aggregator.core.readings import Reading
-from aggregator.erasure.erasure_requests import begin, carry_out, due_erasures, erasure_due
+from aggregator.erasure.erasure_requests import ask_for_erasure, begin, carry_out, due_erasures, erasure_due
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
 from aggregator.store import open_store
@@ -129,6 +129,15 @@ def test_a_restored_backup_from_before_a_move_is_erased_again(path: Path, tmp_pa
     assert not store.household_devices("acacia")
     assert not store.readings(CAD, 0, FOR_EVER)
     assert [(one.email, one.household) for one in accounts_on(store).everybody()] == [("ben@example.org", "")]
+
+
+def test_a_household_that_is_due_is_named_until_it_is_erased(path: Path) -> None:
+    store = open_store(f"sqlite:///{path}")
+    ask_for_erasure(store, "oak", int(time.time()))
+    ask_for_erasure(store, "acacia", int(time.time()) - 8 * DAY_S)
+    assert run(path, "household", "due").stdout == "acacia\n"
+    assert run(path, "household", "erase", "acacia", "--confirm", "acacia").exit_code == 0
+    assert run(path, "household", "due").stdout == ""
 
 
 # From the account page
