@@ -32,11 +32,11 @@ import orjson
 from aggregator.aws.closing import close_periods
 from aggregator.aws.dead_letters import DeadLetter, message_of, quarantine, topic_of
 from aggregator.core.documents import Device
-from aggregator.core.errors import Refused, StoreAway, StoreUnusable
+from aggregator.core.errors import ConfigurationError, Refused, StoreAway, StoreUnusable
 from aggregator.core.live import live_state
 from aggregator.core.periods import DAY_S, LEVELS, RETENTION_DAYS
 from aggregator.core.readings import Reading, check_owner
-from aggregator.erasure.erasure_requests import due_erasures
+from aggregator.erasure.erasure_requests import overdue
 from aggregator.intake.clocks import refuse_old
 from aggregator.intake.device_status import looked_at
 from aggregator.intake.formats import FORMATS, Topic, read_whole
@@ -48,7 +48,6 @@ from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.items import changed_key, is_open, table_of
 from aggregator.store.occupancies import without_erased
 from aggregator.store.port import Change
-from aggregator.support.audit import Audit
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.levels import Step, propagate, steps
 from aggregator.waterfall.pricing import PRICES
@@ -87,7 +86,6 @@ class Functions:
     quarantine: Callable[[Sequence[DeadLetter]], None]
     clock: Callable[[], float] = time.time
     retention_days: int = RETENTION_DAYS
-    audit_secrets: tuple[str, ...] = ("",)
 
     def ingest(self, event: Record, left_s: LeftS = no_deadline) -> Answer:
         """Process a window of messages of the coalescing stream."""
@@ -152,12 +150,12 @@ class Functions:
         """Count the fleet, without the lag of the waterfall, which the alarms watch."""
         take_census(self.store, int(self.clock()), None)
 
-    def closing(self, left_s: LeftS = no_deadline) -> None:
-        """Close the days and months of devices that have gone silent; then go on with erasures while there is time."""
-        close_periods(self.store, int(self.clock()))
-        for _ in due_erasures(self.store, Audit(self.store, self.audit_secrets), int(self.clock()), lambda _: None):
-            if left_s() < RESERVE_S:
-                break
+    def closing(self) -> None:
+        """Close periods of silent devices. Raises ConfigurationError, for an alarm, where a person is to erase one."""
+        now = int(self.clock())
+        close_periods(self.store, now)
+        if due := len(overdue(self.store, now)):
+            raise ConfigurationError(f"households to be erased by hand: {due}; `wattfall household due` names them")
 
     def propagate(self, step: Step, event: Record, left_s: LeftS = no_deadline) -> Answer:
         """Process a batch of change records of the level below."""
@@ -255,7 +253,6 @@ def functions() -> Functions:
         settings.timezone,
         put_aside,
         retention_days=settings.retention_days,
-        audit_secrets=settings.audit_secrets,
     )
 
 
@@ -313,6 +310,6 @@ def fleet(_event: Record, _context: object) -> None:
     functions().fleet()
 
 
-def closing(_event: Record, context: object) -> None:
+def closing(_event: Record, _context: object) -> None:
     """The handler of `closing`."""
-    functions().closing(_left_s(context))
+    functions().closing()

@@ -125,7 +125,7 @@ def _import(
         source = None
         if not is_dry:
             audit, name = Audit(store, settings.audit_secrets), Path(stream.name).name
-            record_import(audit, operator(), device_id, reason, known.now, {"file": name})
+            record_import(audit, operator(), device_id, reason, known.now, file=name)
             stream.seek(0)
             source = Source(name, digest_of(stream), f"{operator().role} {operator().name}", is_correction)
         report = take(store, device, found, known.now, _bar(stop), source)
@@ -155,9 +155,8 @@ def _undo(settings: Settings, store_url: str | None, name: str, reason: str) -> 
     with closing(opened(settings, store_url)) as store, _stopping() as stop:
         record, now = find_import(store, name), int(time.time())
         check_undo(store, record)
-        record_import(
-            Audit(store, settings.audit_secrets), operator(), record.device_id, reason, now, {"undone": record.id}
-        )
+        audit = Audit(store, settings.audit_secrets)
+        record_import(audit, operator(), record.device_id, reason, now, undone=record.id)
         with _bar(stop)("Undoing", record.blocks) as progress:
             undo(store, record, f"{operator().role} {operator().name}", now, progress)
         drain(store)

@@ -16,8 +16,15 @@ from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, HALF_HOUR, Window, block_start
-from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, days_of_span, names_of, overlaps_days
-from aggregator.erasure.erasure_rules import erase_device_records, erase_person
+from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, days_of_span, overlaps_days
+from aggregator.erasure.erasure_rules import (
+    FREE,
+    erase_device_records,
+    erase_person,
+    household_keys,
+    leave_household,
+    unknown_messages,
+)
 from aggregator.store import collections as rows
 from aggregator.store.collections import COLLECTIONS, Collection
 from aggregator.store.occupancies import erased_spans, occupancies, seen_instants, without_household
@@ -54,6 +61,7 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
                 audit.forget(WORKER, name, "the household was erased", now)
         yield from erase_person(store, person)
     if plan.household:
+        yield from leave_household(store, plan.household)
         audit_people.forget(store, audit_people.household_id(plan.household))
     yield
     while store.scrub():
@@ -169,6 +177,7 @@ def remains(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
         prices = store.prices(stay.device_id, stay.start, stay.end - 1)
         if prices.import_prices or prices.export_prices:
             yield f"prices of {stay.device_id}"
+        yield from (f"the refused message {place}" for place in unknown_messages(store, stay.device_id))
         yield from (f"quarantined {table} {key}" for table, key in _quarantined(store, device, stay))
         if plan.household and plan.household in {one.household for one in occupancies(device)}:
             yield f"the registry entry of {stay.device_id}"
@@ -210,18 +219,29 @@ def _left_documents(store: Store, device: Device, stay: ErasedStay) -> Iterator[
 
 def _left_records(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
     """Walk every collection for the names of the household and its people."""
-    names = names_of(plan)
-    quoted = [orjson.dumps(name).decode() for name in names]
-    for row in COLLECTIONS if names else ():
+    for row in COLLECTIONS if plan.household or plan.people else ():
+        if row is rows.ERASURES or row in FREE:
+            continue
         for collection in _collections(store, row, plan, now):
             after = ""
             while page := store.records(collection, after, limit=PAGE):
                 for key, body in page:
-                    is_ours = row is rows.ERASURES or not (body in names or any(one in body for one in quoted))
-                    if not is_ours or (row is not rows.ERASURES and set(key.split()) & set(names)):
+                    if _is_left(row, key, body, plan):
                         yield f"the record {key} of {collection}"
                 yield ""
                 after = page[-1].key + "\0"
+
+
+def _is_left(row: Collection, key: str, body: str, plan: ErasurePlan) -> bool:
+    """Whether a record tells of the people of a plan, or has its household in a field for one."""
+    names = {name for person in plan.people for name in person.ids}
+    if plan.household:
+        names.add(audit_people.household_id(plan.household))
+    if row is rows.USERS:
+        return key in names or (bool(plan.household) and orjson.loads(body).get("household") == plan.household)
+    if row is rows.API_KEYS and household_keys(body, plan.household):
+        return True
+    return bool(names & {key, body, *key.split()}) or any(orjson.dumps(one).decode() in body for one in names)
 
 
 def _collections(store: Store, row: Collection, plan: ErasurePlan, now: int) -> list[str]:

@@ -97,17 +97,19 @@ def residents(store: Store, household: str) -> Iterator[Resident]:
         after = page[-1].key + "\0"
 
 
-def household_of(store: Store, device_id: str, start: int, end: int) -> str:
-    """Return the household that lived at the home of a device in exactly this time; empty for none."""
+def household_of(store: Store, device_id: str, start: int) -> str:
+    """Return the household that moved into the home of a device at exactly this time; empty for none."""
     device = store.device(device_id)
     names = {one.household for one in occupancies(device)} if device else set()
-    return next((one for one in names if device and one and Window(start, end) in stay_spans(device, one)), "")
+    own = (one for one in names if device and one and start in [span.start for span in stay_spans(device, one)])
+    return next(own, "")
 
 
-def household_of_person(store: Store, user_id: str) -> str:
-    """Return the household of an account; empty without one."""
-    body = store.record(USERS.of(), user_id)
-    return str(orjson.loads(body).get("household", "")) if body else ""
+def people_of(store: Store, user_ids: Sequence[str]) -> Iterator[Resident]:
+    """Yield those of some people who have an account."""
+    for user_id in user_ids:
+        if body := store.record(USERS.of(), user_id):
+            yield Resident(user_id, orjson.loads(body).get("email", ""))
 
 
 def _stay(store: Store, device: Device, span: Window) -> ErasedStay:
@@ -176,8 +178,3 @@ def overlaps_days(level: str, period: str, first: str, last: str) -> bool:
     """Whether a period has one of the days from `first` to `last`."""
     own_first, own_last = periods.days(level, period)
     return own_first <= last and first <= own_last
-
-
-def names_of(plan: ErasurePlan) -> Sequence[str]:
-    """Return the texts that may not be left anywhere: the household and its people."""
-    return [one for one in (plan.household, *(name for person in plan.people for name in person.ids)) if one]

@@ -9,6 +9,7 @@ The list has ids of devices and accounts, and times; no name.
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.erasure.erasing import WORKER, erasing, remains
-from aggregator.erasure.erasure_plan import ErasurePlan, household_of, household_of_person, make_plan, plan_from_text
+from aggregator.erasure.erasure_plan import ErasurePlan, household_of, make_plan, people_of, plan_from_text
 from aggregator.settings import Settings
 from aggregator.store import file_of
 from aggregator.store.collections import ERASURES
@@ -31,7 +32,8 @@ WAIT_DAYS = 7
 AGAIN_S = HOUR + 600  # from the erasure to the last look: cached answers live for an hour
 RECOVERY_DAYS = 35  # of DynamoDB's point-in-time recovery
 PAGE = 500
-_ASKED, _TAKEN_BACK, _BEGUN, _AGAIN = "asked", "taken back", "begun", "again"
+_ASKED, _TAKEN_BACK, _BEGINS, _BEGUN, _AGAIN = "asked", "taken back", "begins", "begun", "again"
+_RESTORED = "a restored backup had it again"
 Note = Callable[[ErasurePlan], object]
 log = logging.getLogger("wattfall.erasure")
 
@@ -61,15 +63,27 @@ def ask_for_erasure(store: Store, household: str, now: int) -> int:
 
 
 def erasure_due(store: Store, household: str) -> int | None:
-    """Return when the erasure of a household is due, UTC seconds; None where nobody asked for one."""
-    request = _request(store, household) if household else None
-    return request.at if request and request.state in (_ASKED, _BEGUN) else None
+    """Return when the erasure of a household is due, UTC seconds; None where none waits."""
+    request = _parsed(store.record(ERASURES.of(), household)) if household else None
+    return request.at if request and request.state == _ASKED else None
+
+
+def has_begun(store: Store, household: str) -> bool:
+    """Whether the erasure of a household is under way, and cannot be taken back."""
+    request = _parsed(store.record(ERASURES.of(), household)) if household else None
+    return request is not None and request.state in (_BEGINS, _BEGUN)
+
+
+def overdue(store: Store, now: int) -> list[str]:
+    """Return the households whose erasure is due at `now` (UTC seconds), or has begun, and is not done."""
+    found = [(key, ErasureRequest(*orjson.loads(body))) for key, body in store.records(ERASURES.of(), limit=PAGE)]
+    return [key for key, one in found if one.state in (_BEGINS, _BEGUN) or (one.state == _ASKED and one.at <= now)]
 
 
 def take_back(store: Store, household: str) -> bool:
     """Take a request back; return whether it had not begun."""
     body = store.record(ERASURES.of(), household)
-    request = ErasureRequest(*orjson.loads(body)) if body else None
+    request = _parsed(body)
     if not request or request.state != _ASKED:
         return False
     taken = ErasureRequest(_TAKEN_BACK, request.at).body
@@ -79,8 +93,7 @@ def take_back(store: Store, household: str) -> bool:
     return True
 
 
-def _request(store: Store, key: str) -> ErasureRequest | None:
-    body = store.record(ERASURES.of(), key)
+def _parsed(body: str | None) -> ErasureRequest | None:
     return ErasureRequest(*orjson.loads(body)) if body else None
 
 
@@ -92,12 +105,33 @@ def begin(store: Store, audit: Audit, household: str, who: Who, reason: str, now
 
     Raises ConfigurationError where nothing is kept of the household.
     """
-    request = _request(store, household)
+    body = store.record(ERASURES.of(), household)
+    plan = _begun(store, audit, body, lambda: make_plan(store, household), who, reason, now)
+    if plan is None:
+        raise ConfigurationError(f"the erasure of {household} was asked for or taken back just now; run it again")
+    return plan
+
+
+def _begun(
+    store: Store, audit: Audit, body: str | None, make: Callable[[], ErasurePlan], who: Who, reason: str, now: int
+) -> ErasurePlan | None:
+    """Begin an erasure whose record has a body, before its entries of the audit; None where the record has changed."""
+    request = _parsed(body)
     if request and request.state == _BEGUN:
         return plan_from_text(request.plan)
-    plan = make_plan(store, household)
-    record_erasure(audit, who, sorted({stay.device_id for stay in plan.stays}), reason, now)
-    store.put_record(ERASURES.of(), household, ErasureRequest(_BEGUN, now, plan.to_text()).body)
+    plan = plan_from_text(request.plan) if request and request.state == _BEGINS else make()
+    begins = ErasureRequest(_BEGINS, now, plan.to_text())
+    if not store.put_record(ERASURES.of(), plan.household, begins.body, was=body):
+        return None
+    try:
+        record_erasure(audit, who, sorted({stay.device_id for stay in plan.stays}), reason, now)
+    except ConfigurationError:
+        if body is None:
+            store.drop_record(ERASURES.of(), plan.household)
+        else:
+            store.put_record(ERASURES.of(), plan.household, body)
+        raise
+    store.put_record(ERASURES.of(), plan.household, begins._replace(state=_BEGUN).body)
     return plan
 
 
@@ -128,20 +162,25 @@ def due_erasures(store: Store, audit: Audit, now: int, note: Note) -> Iterator[N
         request = ErasureRequest(*orjson.loads(body))
         if request.state == _TAKEN_BACK:
             store.drop_record(ERASURES.of(), key)
-        elif request.state == _BEGUN or request.at <= now:
+        elif request.state in (_BEGINS, _BEGUN) or request.at <= now:
             try:
-                yield from _carried_out(store, audit, key, request, now, note)
+                yield from _carried_out(store, audit, key, body, now, note)
             except ConfigurationError as error:
                 log.error("an erasure waits: %s", error)
 
 
-def _carried_out(store: Store, audit: Audit, key: str, request: ErasureRequest, now: int, note: Note) -> Iterator[None]:
+def _carried_out(store: Store, audit: Audit, key: str, body: str, now: int, note: Note) -> Iterator[None]:
+    request = ErasureRequest(*orjson.loads(body))
     is_again = request.state == _AGAIN
     if is_again:
         plan = plan_from_text(request.plan)
         steps = _looked_at_again(store, audit, plan, now)
     else:
-        plan = begin(store, audit, key, WORKER, "the household asked for it", now)
+        why = "the household asked for it"
+        begun = _begun(store, audit, body, lambda: make_plan(store, key), WORKER, why, now)
+        if begun is None:  # taken back since it was read
+            return
+        plan = begun
         steps = carry_out(store, audit, plan, now, note)
     left = 0
     for line in steps:
@@ -210,15 +249,31 @@ def erased_again(store: Store, audit: Audit, path: Path, who: Who, now: int) -> 
     """Carry out what a restored backup has undone again, by the list beside a file; yield a line for each."""
     file = list_beside(path)
     for line in file.read_bytes().splitlines() if file.exists() else ():
-        for household in sorted(_households(store, *orjson.loads(line))):
-            plan = begin(store, audit, household, who, "a restored backup had it again", now)
-            left = [one for one in carry_out(store, audit, plan, now, lambda _: None) if one]
+        stays, people = orjson.loads(line)
+        for plan in _plans_again(store, audit, stays, people, who, now):
+            steps = carry_out if plan.household else _people_again
+            left = [one for one in steps(store, audit, plan, now, lambda _: None) if one]
             yield from (f"an erasure has left {one}" for one in left)
             if not left:
                 yield f"erased again: {len(plan.stays)} times of devices, {len(plan.people)} accounts"
 
 
-def _households(store: Store, stays: list[list[object]], people: list[str]) -> set[str]:
-    """Return the households that lived in some times at devices, or to which accounts belong."""
-    found = {household_of(store, str(one[0]), int(str(one[1])), int(str(one[2]))) for one in stays}
-    return (found | {household_of_person(store, one) for one in people}) - {""}
+def _people_again(store: Store, audit: Audit, plan: ErasurePlan, now: int, _note: Note) -> Iterator[str]:
+    return _looked_at_again(store, audit, plan, now)
+
+
+def _plans_again(
+    store: Store, audit: Audit, stays: list[tuple[str, int, int]], people: list[str], who: Who, now: int
+) -> Iterator[ErasurePlan]:
+    """Yield a plan for each household that lived in one of the times, then one for the other accounts.
+
+    An account is erased if it is listed, whichever household it had in the backup.
+    """
+    for household in sorted({household_of(store, device_id, start) for device_id, start, _ in stays} - {""}):
+        whole = make_plan(store, household)
+        plan = replace(whole, people=tuple(one for one in whole.people if one.user_id in people))
+        body = store.record(ERASURES.of(), household)
+        if begun := _begun(store, audit, body, lambda plan=plan: plan, who, _RESTORED, now):  # type: ignore[misc]
+            yield begun
+    if left := tuple(people_of(store, people)):
+        yield ErasurePlan("", (), left)

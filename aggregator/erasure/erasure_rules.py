@@ -4,6 +4,7 @@ A rule of a device takes the erased stay, the key and the body of a record; it r
 A collection without personal data says why in FREE. The tables beside the records are in TABLES.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import orjson
@@ -11,6 +12,7 @@ import orjson
 from aggregator.core import periods
 from aggregator.core.periods import DAY_S, FOR_EVER
 from aggregator.erasure.erasure_plan import ErasedStay, Resident
+from aggregator.intake.refusals import UNKNOWN
 from aggregator.store import collections as rows
 from aggregator.store.collections import Collection
 from aggregator.store.port import Store
@@ -121,6 +123,8 @@ def erase_device_records(store: Store, stay: ErasedStay, now: int) -> Iterator[N
     yield
     yield from _spooled(store, stay)
     yield from _naming(store, (rows.CLAIMS,), stay.device_id)
+    for place in unknown_messages(store, stay.device_id):
+        store.drop_record(rows.REFUSED_MESSAGES.of(UNKNOWN), place)
     shard = rows.REFUSED_DAYS.shard_of(stay.device_id)
     for back in range(rows.KEPT_DAYS + 1):
         day = periods.day_of(now - back * DAY_S, "UTC")
@@ -171,6 +175,13 @@ def _spooled(store: Store, stay: ErasedStay) -> Iterator[None]:
         first = page[-1].key + "\0"
 
 
+def unknown_messages(store: Store, device_id: str) -> list[str]:
+    """Return the places of refused messages that were kept under no device, and name this one."""
+    named = re.compile(rf"(?<![\w.:~-]){re.escape(device_id)}(?![\w.:~-])")
+    kept = store.records(rows.REFUSED_MESSAGES.of(UNKNOWN), limit=PAGE)
+    return [key for key, body in kept if any(named.search(str(one)) for one in orjson.loads(body)[3:])]
+
+
 def _forget_count(store: Store, collection: str, shard: str, device_id: str, now: int) -> None:
     def without(body: str | None) -> str | None:
         counts = orjson.loads(body) if body else {"devices": {}}
@@ -195,3 +206,29 @@ def erase_person(store: Store, person: Resident) -> Iterator[None]:
             for record in store.records(place.collection, limit=PAGE):
                 store.drop_record(place.collection, record.key)
         yield
+
+
+def leave_household(store: Store, household: str) -> Iterator[None]:
+    """Take a household from the accounts that stay, and delete its API keys, whoever holds them now."""
+
+    def without_household(body: str | None) -> str | None:
+        user = orjson.loads(body) if body else {}
+        return orjson.dumps(user | {"household": ""}).decode() if user.get("household") == household else None
+
+    def without_keys(body: str | None) -> str | None:
+        gone = household_keys(body, household)
+        return orjson.dumps([one for one in orjson.loads(body or "[]") if one not in gone]).decode() if gone else None
+
+    for row, change in ((rows.API_KEYS, without_keys), (rows.USERS, without_household)):
+        after = ""
+        while page := store.records(row.of(), after, limit=PAGE):
+            for key, body in page:
+                if change(body) is not None:
+                    rows.update_record(store, row.of(), key, change)
+            yield
+            after = page[-1].key + "\0"
+
+
+def household_keys(body: str | None, household: str) -> list[list[object]]:
+    """Return the API keys of a household in a record, as `dashboard.accounts` writes them."""
+    return [one for one in orjson.loads(body or "[]") if household and one[4] == household]

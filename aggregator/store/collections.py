@@ -89,7 +89,11 @@ REFUSED_STATE = Collection(
 )
 REFUSED = Collection("refused/{device}", "UTC day", "device", KEPT_DAYS * DAY_S, "refused messages by reason")
 REFUSED_MESSAGES = Collection(
-    "refused/{device}/messages", "place in the ring", "device", 7 * DAY_S, "the last refused messages"
+    "refused/{device}/messages",
+    "place in the ring",
+    "device",
+    7 * DAY_S,
+    "the last refused messages; those of `-` may name any device",
 )
 REFUSED_DAYS = Collection(
     "refused/days/{day}",

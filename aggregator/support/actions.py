@@ -6,7 +6,7 @@ household reads the entries. The web and the command line call these functions; 
 | action | details of its entry |
 |---|---|
 | `look-up`, `note`, `export`, `tariff` | none; the reason of a note is its text |
-| `import` | `file`: its name; `undone`: the id of an import that is taken back |
+| `import` | `undone`: the id of an import that is taken back; the reason ends with the name of the file |
 | `search` | `number` of searches `since` an ISO instant in UTC |
 | `device` | `changed`: the names of the fields; `to household`: where the device went |
 | `account` | `account`: the pseudonym; the fields and their new values |
@@ -17,7 +17,7 @@ household reads the entries. The web and the command line call these functions; 
 The caller checks who may act. The waterfall is not drained here; a worker does that.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from functools import partial
 
@@ -38,6 +38,7 @@ from aggregator.core.registers import (
 from aggregator.store.collections import AUDIT_SEARCHES, update_record
 from aggregator.store.port import Store
 from aggregator.support.audit import GRANT_HOURS, Audit, Entry, Who, grant
+from aggregator.support.audit_entry import LONGEST_REASON, check_reason
 from aggregator.support.audit_people import MOVED, household_id, pseudonym_of
 from aggregator.support.bundle import bundle, zipped
 from aggregator.waterfall import verify
@@ -124,9 +125,16 @@ def record_tariff(audit: Audit, who: Who, device: Device, reason: str, now: int)
     audit.append(who, "tariff", device.device_id, reason, now)
 
 
-def record_import(audit: Audit, who: Who, device_id: str, reason: str, now: int, details: Mapping[str, str]) -> None:
-    """Write down that a file is about to be imported, or an import to be taken back."""
-    audit.append(who, "import", device_id, reason, now, details)
+def record_import(
+    audit: Audit, who: Who, device_id: str, reason: str, now: int, *, file: str = "", undone: str = ""
+) -> None:
+    """Write down that a file is about to be imported, or the import `undone` to be taken back.
+
+    A file's name may name a person: it is in the reason, which an erasure takes, and not in the details, which stay.
+    """
+    reason = check_reason(reason)
+    said = f"{reason} ({file})"[:LONGEST_REASON] if file else reason
+    audit.append(who, "import", device_id, said, now, {"undone": undone} if undone else {})
 
 
 def add_note(audit: Audit, who: Who, device: Device, text: str, now: int) -> Entry:

@@ -7,7 +7,7 @@ parts that depend on it. A repeated or needless step changes nothing, so it leav
 import logging
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, pairwise, zip_longest
 from operator import attrgetter
@@ -64,15 +64,19 @@ def propagate(
         store.step(partial(_propagate_device, store, step, device_id, list(group), known, together))
 
 
-def pieces(changes: Iterable[Change], together: int = TOGETHER) -> Iterator[list[Change]]:
+def pieces(
+    changes: Iterable[Change], together: int = TOGETHER, looked_at: Collection[str] = ()
+) -> Iterator[list[Change]]:
     """Cut the changes of a feed into pieces of bounded work, each of one device.
 
-    The devices take turns: first a piece of each, then a second one; those with the fewest changes come first.
+    The devices take turns: first a piece of each, then a second one; in a turn those come first that somebody looks at,
+    then those with the fewest changes.
     """
     by_device: dict[str, list[Change]] = {}
     for change in changes:
         by_device.setdefault(change.device_id, []).append(change)
-    turns = [_pieces_of(own, together) for own in sorted(by_device.values(), key=len)]
+    order = sorted(by_device.values(), key=lambda own: (own[0].device_id not in looked_at, len(own)))
+    turns = [_pieces_of(own, together) for own in order]
     for turn in zip_longest(*turns):
         yield from filter(None, turn)
 

@@ -52,7 +52,7 @@ class Agenda:
         """`share_s` is the time of a settling pass, `together` the number of half hours of a device at once."""
         self.share_s, self.together = share_s, together
         self.store, self.pace, self.runs = store, pace, SteadyRuns()
-        self._looked_at, self._spoke = set[str](), set[str]()  # `_spoke`: with new evidence since a COUNT_S began
+        self.looked_at, self._spoke = set[str](), set[str]()  # `_spoke`: with new evidence since a COUNT_S began
         self._is_large = False
         self._next_look, self._next_count = pace(), pace() + COUNT_S
 
@@ -66,13 +66,13 @@ class Agenda:
             return self._oldest(feed, now)
         if self.pace() >= self._next_look:
             self._next_look = self.pace() + LOOK_S
-            self._looked_at = {record.key for record in self.store.records(WATCHED.of(), limit=MOST_LOOKS)}
+            self.looked_at = {record.key for record in self.store.records(WATCHED.of(), limit=MOST_LOOKS)}
         if not self._is_large:
             return self._counted(self._oldest(feed, now))
         due = self._oldest(feed, now - PACE_S)
-        devices = self._looked_at | {change.device_id for change in due}
+        devices = self.looked_at | {change.device_id for change in due}
         rest = self.store.changes(feed, 0, now - PACE_S, devices)  # a device's half hours are carried together
-        return sorted(self._counted(due + rest), key=lambda change: change.device_id not in self._looked_at)
+        return self._counted(due + rest)
 
     def _counted(self, changes: list[Change]) -> list[Change]:
         """Count the devices that have new evidence within COUNT_S, and return their changes."""
@@ -100,7 +100,7 @@ def settle_once(store: Store, agenda: Agenda | None = None, now: int = FOR_EVER)
     until = agenda.pace() + agenda.share_s
     for feed in dict.fromkeys(step.feed for step in every):
         own = [step for step in every if step.feed == feed]  # of a month both the year and a quarter may be made
-        waiting = pieces(agenda.changes(feed, now), agenda.together)
+        waiting = pieces(agenda.changes(feed, now), agenda.together, agenda.looked_at)
         piece = next(waiting, None)
         while piece:
             done, piece = _commit(agenda, own, piece, waiting)

@@ -11,7 +11,7 @@ from aggregator.commands.console import opened, with_store
 from aggregator.commands.support_commands import operator
 from aggregator.core.errors import ConfigurationError
 from aggregator.erasure.erasure_plan import make_plan, told
-from aggregator.erasure.erasure_requests import begin, carry_out, forgotten_when, note_for, take_back
+from aggregator.erasure.erasure_requests import begin, carry_out, forgotten_when, note_for, overdue, take_back
 from aggregator.settings import Settings
 from aggregator.support.actions import record_household_export
 from aggregator.support.audit import Audit
@@ -88,6 +88,15 @@ def erase_household(
         click.echo(line)
     forget_cached(settings.cache, {stay.device_id for stay in plan.stays})
     sys.exit(1 if left else 0)
+
+
+@household_group.command("due")
+@with_store
+@click.pass_obj
+def due_households(settings: Settings, store_url: str | None) -> None:
+    """Name the households whose erasure is due and not done, a line each; on AWS a person carries them out."""
+    for household in overdue(opened(settings, store_url), int(time.time())):
+        click.echo(household)
 
 
 @household_group.command("keep")

@@ -18,14 +18,16 @@ from aggregator.aws.dead_letters import DeadLetter, dead_of_message
 from aggregator.aws.lambdas import Functions
 from aggregator.core import periods
 from aggregator.core.documents import Device
-from aggregator.core.errors import StoreAway
+from aggregator.core.errors import ConfigurationError, Refused, StoreAway
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.status import Status
-from aggregator.erasure.erasure_requests import AGAIN_S, begin, carry_out, due_erasures
+from aggregator.erasure.erasing import remains
+from aggregator.erasure.erasure_plan import make_plan
+from aggregator.erasure.erasure_requests import AGAIN_S, ask_for_erasure, begin, carry_out, due_erasures, take_back
 from aggregator.intake.formats.message import Content
 from aggregator.intake.ingest import Outcome, Received, ingest, ingest_lines, show_live, take_in
-from aggregator.intake.refusals import load_refusals
+from aggregator.intake.refusals import UNKNOWN, Batch, load_refusals, put_refusals
 from aggregator.store import Store
 from aggregator.store.occupancies import occupancies
 from aggregator.support.audit import Audit, Who
@@ -292,6 +294,50 @@ def test_who_moves_in_while_an_erasure_waits_to_go_on_keeps_everything(home: Sto
     look_again(home)
     assert (home.household_devices("willow"), home.household_devices("rowan")) == ([], [CAD, GAS])
     assert new in home.readings(CAD, NOW, NOW + 60)
+
+
+def test_what_is_taken_back_while_another_erasure_runs_is_kept(home: Store) -> None:
+    for household in ("acacia", "willow"):
+        ask_for_erasure(home, household, NOW - 8 * DAY_S)
+    steps = due_erasures(home, audit_on(home), NOW, lambda _: None)
+    next(steps)
+    assert take_back(home, "willow")
+    assert not take_back(home, "acacia")
+    for _ in steps:
+        pass
+    assert (home.household_devices("acacia"), home.household_devices("willow")) == ([], [CAD, GAS])
+
+
+def test_on_aws_an_erasure_that_is_due_fails_closing_until_it_is_done(home: Store) -> None:
+    functions = Functions(home, "Europe/London", lambda _: None, clock=lambda: NOW)
+    ask_for_erasure(home, "birch", NOW)
+    functions.closing()
+    ask_for_erasure(home, "willow", NOW - 8 * DAY_S)
+    with pytest.raises(ConfigurationError, match="by hand: 1"):
+        functions.closing()
+    assert erase(home, "willow") == []
+    functions.closing()
+
+
+def test_an_erasure_that_the_audit_refuses_has_not_begun(home: Store) -> None:
+    erase(home, "acacia")
+    ask_for_erasure(home, "willow", NOW - 8 * DAY_S)
+    for _ in due_erasures(home, Audit(home, [""]), NOW, lambda _: None):
+        pass
+    assert take_back(home, "willow")
+    assert home.household_devices("willow") == [CAD, GAS]
+
+
+def test_refused_messages_of_no_device_that_name_the_home_go(home: Store) -> None:
+    batch = Batch()
+    for payload in (b"wattfall/cad-1/json {", b'{"device_id": "cad-10", ', b"glow/cad-1 x"):
+        batch.add(payload, Refused("malformed_json", "it is cut"), NOW, "cad-9")
+    put_refusals(home, batch, NOW)
+    assert len(load_refusals(home, UNKNOWN).messages) == 3
+    plan = make_plan(home, "birch")
+    assert len([one for one in remains(home, plan, NOW) if "refused message" in one]) == 2
+    assert erase(home, "birch") == []
+    assert [one.payload for one in load_refusals(home, UNKNOWN).messages] == ['{"device_id": "cad-10", ']
 
 
 def test_a_replayed_change_of_an_erased_day_writes_nothing(home: Store) -> None:

@@ -94,6 +94,21 @@ def test_an_import_is_taken_back_whole(either: Store) -> None:
         undo(either, find_import(either, "d/1"), "a test", NOW)
 
 
+def test_an_import_that_is_taken_back_while_charts_are_made_leaves_nothing(either: Store) -> None:
+    def taking_back(store: Store) -> None:
+        undo(store, find_import(store, "d/1"), "a test", NOW + 5)
+        drain(store)
+
+    content = b"start,end,import_wh\n%d,%d,700\n" % (FIRST, FIRST + HALF_HOUR)
+    with pytest.raises(ConfigurationError, match="d/1 was taken back while it ran"):
+        bring_file(either, content, now=NOW, settle=taking_back)
+    drain(either)
+    (record,) = imports_of(either, "d")
+
+    assert (record.state, record.undone_at) == (UNDONE, NOW + 5)
+    assert (either.intervals("d", 0, NOW), documents(either)) == ([], {})
+
+
 def documents(store: Store) -> dict[tuple[str, str], dict[str, Part]]:
     return {
         (level, period): dict(found.parts)

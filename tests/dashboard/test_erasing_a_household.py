@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,20 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
 
+from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, FOR_EVER
 from aggregator.core.readings import Reading
-from aggregator.erasure.erasure_requests import due_erasures, erasure_due
+from aggregator.erasure.erasure_requests import ask_for_erasure, begin, carry_out, due_erasures, erasure_due
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
 from aggregator.store import open_store
+from aggregator.store.collections import HOME, MARKS
 from aggregator.store.port import Store
-from aggregator.support.audit import Audit
+from aggregator.support.audit import Audit, Who
+from aggregator.waterfall.pricing import move
 from aggregator.waterfall.worker import drain
+from dashboard.accounts.api_keys import ApiKeys
 from dashboard.accounts.users import SUPPORT, Passwords
 from dashboard.commands.main import main
 from dashboard.pages.account import account_page
@@ -92,6 +97,49 @@ def test_a_restored_backup_is_erased_again(path: Path, tmp_path: Path) -> None:
     assert not [*accounts_on(store).everybody()]
 
 
+def test_a_restored_backup_loses_only_what_was_erased(path: Path, tmp_path: Path) -> None:
+    """Ben leaves for a home of his own after the backup, and has that erased; it was not there yet."""
+    store = open_store(f"sqlite:///{path}")
+    assert run(path, "backup", str(tmp_path / "copy.db")).exit_code == 0
+    store.put_device(Device("cad-2", household="bens"))
+    ben = accounts_on(store).find("ben@example.org")
+    assert ben
+    accounts_on(store).change(ben, lambda one: replace(one, household="bens"))
+    store.close()
+    assert run(path, "household", "erase", "bens", "--confirm", "bens").exit_code == 0
+    restored = run(path, "restore", str(tmp_path / "copy.db"))
+    assert "erased again: 0 times of devices, 1 accounts" in restored.stdout, restored.output
+    store = open_store(f"sqlite:///{path}")
+    assert store.household_devices("acacia") == [CAD]
+    assert [one.email for one in accounts_on(store).everybody()] == ["ann@example.org"]
+
+
+def test_a_restored_backup_from_before_a_move_is_erased_again(path: Path, tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{path}")
+    assert run(path, "backup", str(tmp_path / "copy.db")).exit_code == 0
+    ben = accounts_on(store).find("ben@example.org")
+    assert ben
+    accounts_on(store).change(ben, lambda one: replace(one, household="birch"))
+    move(store, store.device(CAD) or Device(CAD), "willow", periods.day_of(homes.NOW, "Europe/London"))
+    store.close()
+    assert run(path, "household", "erase", "acacia", "--confirm", "acacia").exit_code == 0
+    restored = run(path, "restore", str(tmp_path / "copy.db"))
+    assert "erased again: 1 times of devices, 1 accounts" in restored.stdout, restored.output
+    store = open_store(f"sqlite:///{path}")
+    assert not store.household_devices("acacia")
+    assert not store.readings(CAD, 0, FOR_EVER)
+    assert [(one.email, one.household) for one in accounts_on(store).everybody()] == [("ben@example.org", "")]
+
+
+def test_a_household_that_is_due_is_named_until_it_is_erased(path: Path) -> None:
+    store = open_store(f"sqlite:///{path}")
+    ask_for_erasure(store, "oak", int(time.time()))
+    ask_for_erasure(store, "acacia", int(time.time()) - 8 * DAY_S)
+    assert run(path, "household", "due").stdout == "acacia\n"
+    assert run(path, "household", "erase", "acacia", "--confirm", "acacia").exit_code == 0
+    assert run(path, "household", "due").stdout == ""
+
+
 # From the account page
 
 
@@ -134,6 +182,56 @@ def test_a_wrong_password_or_another_role_erases_nothing(server: Flask, store: S
     assert submit(desk, "/account/erase", erase=PASSWORD) == 404
     assert submit(desk, "/account/keep") == 404
     assert erasure_due(store, "acacia") is None
+
+
+def test_what_has_begun_cannot_be_kept(server: Flask, store: Store) -> None:
+    ann = client_of(server, store)
+    begin(store, Audit(store, []), "acacia", Who("op", "", "operator"), "they asked for it", homes.NOW)
+    page = ann.get("/account").text
+    assert "is being erased now" in page
+    assert [one for one in ("Keep the data", "Erase everything in") if one in page] == []
+    answer = ann.post("/account/keep", data={"csrf": token_in(page)})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/account")
+    assert "The data stay" not in ann.get("/account?done=kept").text
+
+
+# The proof
+
+
+@pytest.mark.usefixtures("server")
+def test_a_store_of_one_home_is_erased_whole(store: Store) -> None:
+    store.put_record(MARKS.of(), HOME, "{}")
+    store.put_device(Device("cad-2", household=HOME))
+    assert left_of(store, HOME) == []
+
+
+@pytest.mark.usefixtures("server")
+def test_others_who_quote_the_household_keep_their_accounts(store: Store) -> None:
+    accounts = accounts_on(store)
+    ben, other = accounts.find("ben@example.org"), accounts.add("oak@example.org", household="oak", name="acacia")
+    assert ben
+    keys = ApiKeys(store, accounts.user, Audit(store, []), lambda: homes.NOW)
+    keys.make(ben, "heating", ["live"])
+    gone = accounts.change(ben, lambda one: replace(one, household="oak"))
+    assert gone
+    keys.make(gone, "car", ["live"])
+    accounts.change(accounts.add("desk@example.org", SUPPORT), lambda one: replace(one, household="acacia"))
+    assert left_of(store, "acacia") == []
+    assert [one.key.name for one in keys.of(gone)] == ["car"]
+    assert {one.email: (one.household, one.name) for one in accounts.everybody()} == {
+        "ben@example.org": ("oak", ben.name),
+        other.email: ("oak", "acacia"),
+        "desk@example.org": ("", ""),
+    }
+
+
+def left_of(store: Store, household: str) -> list[str]:
+    audit = Audit(store, [])
+    plan = begin(store, audit, household, Who("op", "", "operator"), "they asked for it", homes.NOW)
+    return [one for one in carry_out(store, audit, plan, homes.NOW, lambda _: None) if one]
+
+
+# By the worker
 
 
 def test_the_worker_erases_on_the_day_and_not_before(server: Flask, store: Store) -> None:

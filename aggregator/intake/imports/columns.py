@@ -102,19 +102,23 @@ def roles_of(columns: Sequence[TypedColumn]) -> tuple[Roles, list[Doubt]]:
     """Return the roles of columns, and what two columns could be. Raises ConfigurationError."""
     doubts: list[Doubt] = []
     times, edge = _times(columns, doubts)
-    categories = [one for one in columns if one.type == "text" and len(one.values) <= _CATEGORIES]
-    telling = [one for one in categories if any(map(_tells, map(said_by, one.values))) and not _is_letter(one)]
-    figures = _figures([one for one in columns if one.place not in times], bool(telling), doubts)
+    told_by = telling(columns)
+    figures = _figures([one for one in columns if one.place not in times], bool(told_by), doubts)
     if not figures:
         raise ConfigurationError(unknown_columns(columns, "no figure of energy"))
-    used = {place for one in figures for place in one.places} | {*times} | {one.place for one in telling}
+    used = {place for one in figures for place in one.places} | {*times} | {one.place for one in told_by}
     groups = [one.place for one in columns if one.place not in used and _may_group(one)]
     main, clock, end, end_clock = times
-    assert main is not None
     is_utc = "utc" in columns[main].said.meanings
     hours = 0 if end_clock is not None else _hours_of_day(columns, clock)
-    told = tuple(one.place for one in telling)
+    told = tuple(one.place for one in told_by)
     return Roles(main, clock, end, end_clock, edge, hours, tuple(figures), told, tuple(groups), is_utc), doubts
+
+
+def telling(columns: Sequence[TypedColumn]) -> list[TypedColumn]:
+    """Return the categories that tell direction, unit or meter of a row."""
+    categories = [one for one in columns if one.type == "text" and len(one.values) <= _CATEGORIES]
+    return [one for one in categories if any(map(_tells, map(said_by, one.values))) and not _is_letter(one)]
 
 
 def _tells(said: Said) -> bool:
@@ -130,7 +134,7 @@ def _may_group(one: TypedColumn) -> bool:
     return 1 < len(one.values) <= _CATEGORIES and one.type in ("text", "number")
 
 
-_Times = tuple[int | None, int | None, int | None, int | None]  # time, clock, end, the end's clock
+_Times = tuple[int, int | None, int | None, int | None]  # time, clock, end, the end's clock
 
 
 def _times(columns: Sequence[TypedColumn], doubts: list[Doubt]) -> tuple[_Times, str]:
@@ -161,7 +165,7 @@ def _main_time(candidates: Sequence[TypedColumn], has_clocks: bool, doubts: list
         return utc[0]
     names = [candidates[0].name, *(one.name for one in rivals)]
     doubts.append(
-        Doubt("--columns", f"the time of a row may be {_quoted(names)}", tuple(f"time={one}" for one in names))
+        Doubt("--columns", f"the time of a row may be {quoted(names)}", tuple(f"time={one}" for one in names))
     )
     return candidates[0]
 
@@ -201,7 +205,7 @@ def _figures(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
         varying = [one for one in of_home if len(one.values) > 1 and not _is_id(one)]
         chosen = varying or [one for one in of_home if not _is_id(one)]
     if not chosen and candidates:
-        names = _quoted(one.name for one in candidates)
+        names = quoted(one.name for one in candidates)
         text = f"{names} is what panels made: neither import nor export"
         doubts.append(Doubt("--direction", text, (IMPORT, EXPORT)))
         chosen = candidates
@@ -232,7 +236,7 @@ def _grouped(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
             field = f"{channel or IMPORT}{register}_{(parts[0].said.unit or 'kWh').lower()}"
             names = [one.name for one in parts]
             values = tuple(f"{field}={name}" for name in names)
-            doubts.append(Doubt("--columns", f"the {channel or 'energy'} may be {_quoted(names)}", values))
+            doubts.append(Doubt("--columns", f"the {channel or 'energy'} may be {quoted(names)}", values))
             parts = parts[:1]
         name = " + ".join(one.name for one in parts)
         figures.append(Figure(tuple(one.place for one in parts), channel, kind, parts[0].said.unit, name))
@@ -256,14 +260,14 @@ def _are_parts(columns: Sequence[TypedColumn]) -> bool:
     return len(stems) == 1
 
 
-def _quoted(names: Iterable[str]) -> str:
+def quoted(names: Iterable[str]) -> str:
     return ", ".join(map(shown, names))
 
 
 def unknown_columns(columns: Sequence[TypedColumn], missing: str) -> str:
     """Return the error for a table without a needed column."""
     more = f" and {len(columns) - _NAMES} more" if len(columns) > _NAMES else ""
-    names = _quoted(one.name for one in columns[:_NAMES])
+    names = quoted(one.name for one in columns[:_NAMES])
     return f"the file has the columns {names}{more}, and {missing} among them; {_NEED}"
 
 
@@ -310,7 +314,7 @@ def _places(columns: Sequence[TypedColumn], name: str) -> tuple[int, ...]:
     wanted = [name] if plain(name) in by_name else name.split("+")
     missing = [one.strip() for one in wanted if plain(one) not in by_name]
     if missing:
-        names = _quoted(one.name for one in columns[:_NAMES])
+        names = quoted(one.name for one in columns[:_NAMES])
         more = f" and {len(columns) - _NAMES} more" if len(columns) > _NAMES else ""
-        raise ConfigurationError(f"the file has the columns {names}{more}, not {_quoted(missing)}; {_NEED}")
+        raise ConfigurationError(f"the file has the columns {names}{more}, not {quoted(missing)}; {_NEED}")
     return tuple(by_name[plain(one)] for one in wanted)

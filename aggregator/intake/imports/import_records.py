@@ -8,7 +8,7 @@ the record names it. The same file, read in the same way, resumes its import.
 States: `taking` (now, or stopped), `taken`, `undoing` (now, or stopped), `undone`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -20,12 +20,15 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway, shown
 from aggregator.core.periods import HALF_HOUR, Window, block_start, iso_local, iso_utc
 from aggregator.intake.imports.recognise import Recognised
-from aggregator.store.collections import IMPORTS
+from aggregator.store.collections import IMPORTS, update_record
 from aggregator.store.layers import layer_of
 from aggregator.store.port import Store
 from aggregator.waterfall.levels import recompute, rewrite
 
 TAKING, TAKEN, UNDOING, UNDONE = "taking", "taken", "undoing", "undone"
+STATES = (TAKING, TAKEN, UNDOING, UNDONE)
+STANDING = (TAKING, TAKEN)
+BLANKED = ("import_wh", "export_wh", "volume_l")  # fields of an erased record, as `erasure_rules` blanks them
 TRIES = 50  # of a number against other imports of the device
 A_WEEK = 336  # half hours taken back at once
 
@@ -135,8 +138,11 @@ def begin_import(store: Store, device: Device, found: Recognised, source: Source
         present = imports_of(store, device.device_id)
         same = (source.digest, source.is_correction, layout)
         for one in present:
-            if (one.digest, one.is_correction, one.layout) == same and one.state in (TAKING, TAKEN):
-                return put_import(store, replace(one, state=TAKING))
+            if (one.digest, one.is_correction, one.layout) == same and one.state in STANDING:
+                span = {"first": min(one.first, said.start), "last": max(one.last, said.end)}
+                resumed = update_import(store, one, STANDING, state=TAKING, **span)
+                if resumed.state == TAKING:
+                    return resumed
         number = present[0].number + 1 if present else 1
         how = tuple(f"{one.what}: {one.value}" for one in said.choices)
         record = ImportRecord(
@@ -148,15 +154,25 @@ def begin_import(store: Store, device: Device, found: Recognised, source: Source
     raise StoreAway(f"other imports of {device.device_id} began at the same time; try again")
 
 
-def put_import(store: Store, record: ImportRecord) -> ImportRecord:
-    """Store a record; return it."""
-    store.put_record(IMPORTS.of(record.device_id), _key(record.number), _body(record))
-    return record
+def update_import(
+    store: Store, record: ImportRecord, states: Collection[str] = STATES, /, **fields: object
+) -> ImportRecord:
+    """Set fields of a stored record that is in one of these states; return the record as it is stored.
 
+    What others have set meanwhile stays, and what an erasure has blanked. It may be called in a transaction, since
+    setting the same fields again changes nothing.
+    """
 
-def is_taken_back(store: Store, record: ImportRecord) -> bool:
-    """Whether an import has been taken back since it began."""
-    return find_import(store, record.id).state in (UNDOING, UNDONE)
+    def changed(body: str | None) -> str | None:
+        known = _decoded(body) if body else find_import(store, record.id)
+        if known.state not in states:
+            return None
+        kept = BLANKED if not known.digest else ()
+        return _body(replace(known, **{name: value for name, value in fields.items() if name not in kept}))  # type: ignore[arg-type] # by name
+
+    _, stored = update_record(store, IMPORTS.of(record.device_id), _key(record.number), changed)
+    assert stored is not None
+    return _decoded(stored)
 
 
 def _key(number: int) -> str:
@@ -202,7 +218,7 @@ def undo(
     any time, and goes on when it is called again. Raises ConfigurationError as `check_undo` does.
     """
     device = check_undo(store, record)
-    record = put_import(store, replace(record, state=UNDOING, undone_at=now, undone_by=by))
+    record = update_import(store, record, state=UNDOING, undone_at=now, undone_by=by)
     if record.pending:
         store.step(partial(recompute, store, device, Window(*record.pending)))
     for starts in _weeks(store, record):
@@ -210,11 +226,11 @@ def undo(
             drop = partial(store.drop_layer, record.device_id, record.layer, starts)
 
             def note(hours: Window) -> None:
-                put_import(store, replace(record, pending=(hours.start, hours.end)))
+                update_import(store, record, pending=(hours.start, hours.end))
 
             rewrite(store, device, Window(starts[0], starts[-1] + HALF_HOUR), drop, note)
         progress(len(starts))
-    return put_import(store, replace(record, state=UNDONE, pending=None))
+    return update_import(store, record, state=UNDONE, pending=None)
 
 
 def _weeks(store: Store, record: ImportRecord) -> Iterator[list[int]]:

@@ -37,6 +37,7 @@ class ImportReport:
     export_wh: int | None = None
     volume_l: int | None = None
     blocks: int = 0  # half hours that it changed
+    kept_days: int = 0  # days whose evidence has expired, and whose charts do not show its rows
     record: ImportRecord | None = None
     _last_block: int = -1
 
@@ -106,6 +107,7 @@ class ImportReport:
             **({"volume_l": self.volume_l} if self.volume_l is not None else {}),
             "holes": self.holes,
             "hole_s": self.hole_s,
+            **({"kept_days": self.kept_days} if self.kept_days else {}),
             **({"id": self.record.id} if self.record else {}),
         }
 
@@ -122,6 +124,8 @@ def summary(report: ImportReport, zone: str, *, is_dry: bool) -> Iterator[str]:
     if report.differs:
         is_correction = report.record is not None and report.record.is_correction
         yield f"{report.differs} differ from what is stored, which " + ("they replace" if is_correction else "stays")
+    if report.kept_days:
+        yield f"{report.kept_days} days keep their charts: their readings had expired, and only the charts were kept"
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.refusals.reasons.items()))
     yield f"{report.rejected} {would}refused" + (f": {reasons}" if reasons else "")
     yield f"{report.holes} holes" + (f" of {_days(report.hole_s)} together" if report.holes else "")

@@ -28,15 +28,14 @@ from aggregator.intake.imports.import_plan import (
 )
 from aggregator.intake.imports.import_records import (
     A_WEEK,
+    STANDING,
     TAKEN,
     UNDOING,
     ImportRecord,
     Source,
     begin_import,
-    find_import,
-    is_taken_back,
-    put_import,
     undo,
+    update_import,
 )
 from aggregator.intake.imports.import_report import DayChange, ImportReport
 from aggregator.intake.imports.recognise import Progress, Recognised
@@ -75,15 +74,18 @@ def take(
             return report
         record = report.record = begin_import(store, device, found, source, now)
         rows = _planned(store, device, found, report, progress, is_correction=source.is_correction)
-        while batch := [row for row, _ in islice(rows, BATCH)]:
+        filled, told = set(record.old_days), set[str]()
+        while planned := list(islice(rows, BATCH)):
+            batch = [row for row, _ in planned]
             old = _old_days(store, device, batch)
             _write(store, device, record, batch, now)
-            _check_standing(store, record)
+            _note(store, record, report)
             settle(store)
-            filled = {day for day, parts in old.items() if parts != _parts(store, device, day)}
-            record = replace(record, old_days=tuple(sorted({*record.old_days, *filled})))
-            put_import(store, _counted_in(record, report))
-        report.record = put_import(store, replace(_counted_in(record, report), state=TAKEN))
+            filled |= {day for day, parts in old.items() if parts != _parts(store, device, day)}
+            told |= old.keys() & {day_of(row[1], device.timezone) for row, plan in planned if plan.added}
+            _note(store, record, report, old_days=tuple(sorted(filled)))
+        report.kept_days = len(told - filled)
+        report.record = _note(store, record, report, state=TAKEN)
         settle(store)  # what a stopped import has left
     report.keep_refused(store, device.device_id, now)
     return report
@@ -114,14 +116,19 @@ def changed_days(store: Store, device: Device, found: Recognised) -> list[DayCha
     return list(days.values())
 
 
-def _counted_in(record: ImportRecord, report: ImportReport) -> ImportRecord:
-    """Return a record with the counts of a report; a resumed import has those from before too."""
+def _note(store: Store, record: ImportRecord, report: ImportReport, **fields: object) -> ImportRecord:
+    """Store the counts of a report in a record; a resumed import has those from before too. Return it as stored.
+
+    Raises ConfigurationError where the import was taken back while it ran, and leaves no trace of it then.
+    """
 
     def both(before: int | None, new: int | None) -> int | None:
         return new if before is None else before + (new or 0)
 
-    return replace(
+    noted = update_import(
+        store,
         record,
+        STANDING,
         rows=record.rows + report.accepted,
         known=max(report.known - record.rows, 0),
         differs=report.differs,
@@ -130,15 +137,12 @@ def _counted_in(record: ImportRecord, report: ImportReport) -> ImportRecord:
         export_wh=both(record.export_wh, report.export_wh),
         volume_l=both(record.volume_l, report.volume_l),
         blocks=record.blocks + report.blocks,
+        **fields,
     )
-
-
-def _check_standing(store: Store, record: ImportRecord) -> None:
-    """Raise ConfigurationError where an import was taken back while it ran, without a trace of it."""
-    if is_taken_back(store, record):
-        taken_back = find_import(store, record.id)
-        undo(store, replace(taken_back, state=UNDOING), taken_back.undone_by, taken_back.undone_at)
+    if noted.state not in STANDING:
+        undo(store, replace(noted, state=UNDOING), noted.undone_by, noted.undone_at)
         raise ConfigurationError(f"{record.id} was taken back while it ran; import the file again to have it")
+    return noted
 
 
 def _counted(rows: SortedRows, progress: Progress) -> Iterator[Row]:
@@ -197,11 +201,16 @@ def _write(store: Store, device: Device, record: ImportRecord, batch: Sequence[E
     reported = {channel for channel in CHANNELS if any(getattr(one, channel) is not None for one in readings)}
     with store.transaction():
         device = registered(store, device.device_id, device.timezone, reported, longest)
-        batch = [one for one in batch if is_kept(device, one)]  # its time may have been erased since it was planned
         if not record.is_correction:
-            store.write_layer(record.layer, batch, now)
+            _write_kept(store, device.device_id, record.layer, batch, now)
     for blocks, some in _weeks(batch) if record.is_correction else ():
-        rewrite(store, device, blocks, partial(store.write_layer, record.layer, some, now))
+        rewrite(store, device, blocks, partial(_write_kept, store, device.device_id, record.layer, some, now))
+
+
+def _write_kept(store: Store, device_id: str, layer: int, batch: Sequence[Evidence], now: int) -> None:
+    """Write evidence of times that have not been erased since it was planned."""
+    device = store.device(device_id) or Device(device_id)
+    store.write_layer(layer, [one for one in batch if is_kept(device, one)], now)
 
 
 def _weeks(batch: Iterable[Evidence]) -> Iterator[tuple[Window, list[Evidence]]]:

@@ -180,16 +180,17 @@ class _Judge:
 
     def _sums(self) -> None:
         """Ask which category is meant, where several tell the same direction and are no tariffs of one whole."""
-        by_channel: dict[str, set[str]] = {}
+        by_channel: dict[str, set[tuple[str, ...]]] = {}
         for values in {tuple(row[place] for place in self.roles.categories) for row in self.rows}:
             said = said_by(" ".join(values))
             if said.channel and not said.is_ignored and not said.is_generation and "tariff" not in said.meanings:
-                by_channel.setdefault(f"{said.channel} {said.is_weak} {said.kind}", set()).add(values[-1])
+                by_channel.setdefault(f"{said.channel} {said.kind}", set()).add(values)
         for same in by_channel.values():
-            names = [place for place in self.roles.categories if len({*self._texts(place)} & same) > 1]
-            if len(same) > 1 and names:
-                options = [f"{self.names[names[0]]}={value}" for value in sorted(same)]
-                self._ask("--where", f"several rows of one time tell of {' and '.join(sorted(same))}", options)
+            columns = zip(self.roles.categories, zip(*same, strict=True), strict=True)
+            place, texts = next(((place, {*some}) for place, some in columns if len({*some}) > 1), (None, set()))
+            if place is not None:
+                options = [f"{self.names[place]}={value}" for value in sorted(texts)]
+                self._ask("--where", f"several rows of one time tell of {' and '.join(sorted(texts))}", options)
 
     # Kind and unit
 
@@ -265,7 +266,7 @@ class _Judge:
         elif any("24:00" in text for text in texts):
             self._choose("times", "the end of the interval", "24:00 is the end of a day")
             return "end"
-        elif (first := self._after_midnight()) == {0}:
+        elif (first := self._after_midnight()) == {0} and not self._ends_at_midnight():
             self._choose("times", "the start of the interval", "the first row is at midnight")
             return "start"
         elif first == {self.step_s} and len(self.ats) >= DAY_S // self.step_s:
@@ -281,6 +282,12 @@ class _Judge:
             return set()  # the sample may begin anywhere
         first, zones = self.ats[0], ("UTC", self.known.zone) if self.has_offsets else ("UTC",)
         return {first - day_start(day_of(first, zone), zone) for zone in zones} & {0, self.step_s}
+
+    def _ends_at_midnight(self) -> bool:
+        """Whether the last row is at midnight too: the last of the rows by their end, or the first of a day."""
+        zones = ("UTC", self.known.zone) if self.has_offsets else ("UTC",)
+        is_whole = len(self.rows) < SAMPLE_ROWS and self.ats[-1] - self.ats[0] >= DAY_S - HOUR
+        return is_whole and any(self.ats[-1] == day_start(day_of(self.ats[-1], zone), zone) for zone in zones)
 
     def _ask_edge(self, what: str) -> None:
         self._ask(

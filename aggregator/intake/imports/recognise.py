@@ -15,19 +15,30 @@ from aggregator.core.errors import ConfigurationError, Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, iso_local
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.formats.message import check_instant_of
-from aggregator.intake.imports.columns import TypedColumn, roles_of, typed, with_named
+from aggregator.intake.imports.columns import TypedColumn, quoted, roles_of, telling, typed, with_named
 from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
 from aggregator.intake.imports.judgement import SAMPLE_ROWS, Judged, judged
 from aggregator.intake.imports.preview import FileTotals, previewed
 from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
 from aggregator.intake.imports.understanding import (
     Choice,
+    Doubt,
     Known,
     RefusedRows,
     Understanding,
     named_columns,
 )
-from aggregator.intake.imports.vocabulary import POWER, UNITS, WATT_HOURS, profile_of, said_by
+from aggregator.intake.imports.vocabulary import (
+    EXPORT,
+    IMPORT,
+    POWER,
+    UNITS,
+    WATT_HOURS,
+    Roles,
+    plain,
+    profile_of,
+    said_by,
+)
 from aggregator.intake.tables.row_times import days_after, end_of, in_utc, lengths
 from aggregator.intake.tables.table_shapes import FileTable
 
@@ -84,6 +95,9 @@ def _decided(table: FileTable, known: Known) -> Judged:
     named = known.columns or (named_columns(profile.columns) if profile and not unit and profile.columns else {})
     roles, doubts = with_named(columns, named) if named else roles_of(columns)
     known = known._replace(direction=known.direction or channel)
+    if profile and profile.told_by and not known.columns and known.meter == "electricity":
+        roles, open_ones = _with_told(columns, rows, roles, profile.told_by)
+        doubts += open_ones
     if profile:
         is_curve = unit not in WATT_HOURS or not profile.columns  # Enedis writes the energies of days by their start
         known = known._replace(edge=known.edge or (profile.edge if is_curve else "start"))
@@ -95,6 +109,27 @@ def _decided(table: FileTable, known: Known) -> Judged:
     late_s = profile.late_s if profile and found.layout.is_instant else 0
     layout = found.layout._replace(late_s=late_s)
     return found._replace(layout=layout, choices=(*names, *found.choices), doubts=(*answered, *found.doubts))
+
+
+def _with_told(
+    columns: Sequence[TypedColumn], rows: Sequence[Sequence[str]], roles: Roles, told_by: str
+) -> tuple[Roles, list[Doubt]]:
+    """Return roles whose direction a column of names tells, row by row; and the question where a name says nothing."""
+    figures = tuple(one._replace(channel="") for one in roles.figures)
+    told = tuple(one.place for one in telling(columns) if one.place not in (roles.time, roles.end))
+    groups = tuple(place for place in roles.groups if place not in told)
+    roles = roles._replace(figures=figures, categories=told, groups=groups)
+    names = [one.place for one in columns if plain(one.name) == told_by]
+    said = {" ".join(row[place] for place in dict.fromkeys((*names, *told))) for row in rows}
+    said = {text for text in said if not said_by(text).is_ignored}
+    made = {text for text in said if said_by(text).is_generation}
+    unknown = sorted(text for text in said - made if not said_by(text).channel)[:FIRST]
+    if unknown:
+        return roles, [Doubt("--direction", f"the direction of {quoted(unknown)} is not known", (IMPORT, EXPORT))]
+    if made == said:
+        text = f"{quoted(sorted(made)[:FIRST])} is what panels made: neither import nor export"
+        return roles, [Doubt("--columns", text if made else "no row tells of electric energy")]
+    return roles, []
 
 
 def _hints(table: FileTable) -> tuple[str, str]:

@@ -211,12 +211,13 @@ class RowReader:
     def _add(
         self, values: dict[str, int], figure: Figure, factor: int, cells: Sequence[str], selected: "_Selected"
     ) -> None:
-        total = Decimal(0)
-        for place in figure.places:
-            found = read_figure(cells[place], self.layout.decimal)
-            if found is None:
-                return
-            total += found
+        found = [read_figure(cells[place], self.layout.decimal) for place in figure.places]
+        known = [one for one in found if one is not None]
+        if not known:
+            return
+        if len(known) < len(found):
+            raise Refused("not_a_number", f"of {figure.name} only {len(known)} have a value")
+        total = sum(known, Decimal(0))
         channel = selected.channel or figure.channel or self.layout.direction
         factor = selected.factor or factor
         is_volume = (

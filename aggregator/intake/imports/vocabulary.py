@@ -105,6 +105,7 @@ _PHRASES = (
     (re.compile(r"\bactive import register\b|\bactive export register\b"), "register"),
 )
 _UNIT_WORDS = re.compile(r"([kKM]?V?A?[Ww][hH]?|k?VArh|kVAr)(?![a-z])")
+_TARIFF = re.compile("_tariff_(?=[1-4])")  # of an entity's id: a part of the energy and not its price
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
 
 
@@ -169,7 +170,7 @@ def plain(name: str) -> str:
 @lru_cache(maxsize=4096)
 def said_by(name: str) -> Said:
     """Return what a name says."""
-    text = plain(name)
+    text = plain(_TARIFF.sub("_tariff", name))
     words = re.findall(r"\w+|€|£", text)
     meanings = {meaning for word in words for meaning in _WORDS.get(word, ())}
     meanings |= {meaning for pattern, meaning in _PHRASES if pattern.search(text)}
@@ -228,6 +229,7 @@ class Profile(NamedTuple):
     edge: str = ""  # which end of its interval a row's time is
     unit: str = ""
     late_s: int = 0  # a register is of so long after its time
+    told_by: str = ""  # the column of the names by which directions are known, as `plain` writes it
 
 
 _CHANGE = "time=start,end=end,import_kwh=change"
@@ -246,11 +248,16 @@ PROFILES = (
     Profile("eloverblik", ("fra dato", "til dato", "maengde")),
     Profile("Fingrid Datahub", ("alkuaika", "maara", "resoluutio")),
     Profile("Home Assistant energy", ("entity id", "type", "unit", "time")),
-    Profile("Home Assistant statistics", ("statistic id", "start", "state", "sum"), _SUM, late_s=3600),
-    Profile("Home Assistant statistics", ("metadata id", "start ts", "state", "sum"), unit="kWh", late_s=3600),
-    Profile("Home Assistant statistics", ("start", "end", "change", "state", "sum"), _CHANGE),
+    Profile("Home Assistant statistics", ("statistic id", "start", "state", "sum"), _SUM, "", "", 3600, "statistic id"),
+    Profile(
+        "Home Assistant statistics", ("metadata id", "start ts", "state", "sum"), "", "", "kWh", 3600, "metadata id"
+    ),
+    Profile("Home Assistant statistics", ("start", "end", "change", "state", "sum"), _CHANGE, told_by="statistic id"),
+    Profile(
+        "Home Assistant statistics", ("series", "start", "end", "change", "state", "sum"), _CHANGE, told_by="series"
+    ),
     Profile("n3rgy", ("resource", "granularity", "timestamp", "value")),
-    Profile("Home Assistant history", ("entity id", "state", "last changed")),
+    Profile("Home Assistant history", ("entity id", "state", "last changed"), told_by="entity id"),
     Profile("HomeWizard", ("time", "import t1 kwh", "import t2 kwh")),
     Profile("HomeWizard (one tariff)", ("time", "import kwh", "export kwh")),
     Profile("DSMR-reader hours", ("hour start", "electricity1", "electricity2"), edge="start", unit="kWh"),
@@ -264,7 +271,7 @@ PROFILES = (
     Profile("Open Power System Data", ("utc timestamp", "cet cest timestamp")),
     Profile("Tibber", ("from", "to", "consumption", "consumption unit")),
     Profile("Glowmarkt", ("classifier", "units", "column 1", "column 2"), edge="start"),
-    Profile("Green Button (ESPI)", ("start", "end", "flow", "usage")),
+    Profile("Green Button (ESPI)", ("start", "end", "flow", "usage"), told_by="flow"),
     Profile("NEM12", ("start", "end", "nmi suffix", "quantity", "unit")),
     Profile("PG&E", ("type", "date", "start time", "end time", "usage kwh")),
 )

@@ -15,7 +15,7 @@ from aggregator.intake.tables.text_tables import text_rows
 
 # Green Button: ESPI
 
-_FLOWS = {"1": "import", "19": "export"}
+_FLOWS = {"1": "import", "4": "net", "19": "export"}  # delivered, net, received
 _UOMS = {"72": "Wh", "38": "W", "42": "m3", "119": "therm", "73": "varh"}
 
 
@@ -81,7 +81,9 @@ def _interval_readings(stream: BinaryIO, types: Mapping[str, Mapping[str, str]])
 
 def _espi_cells(row: tuple[str, str, str], kind: Mapping[str, str]) -> list[str]:
     start, duration, value = row
-    flow, unit = _FLOWS.get(kind.get("flowDirection", ""), ""), _UOMS.get(kind.get("uom", ""), "")
+    way = kind.get("flowDirection", "")
+    flow, unit = _FLOWS.get(way, f"flow {way}".strip()), _UOMS.get(kind.get("uom", ""), "")
+    flow = f"{flow} {unit}" if unit in ("therm", "varh") else flow  # another quantity
     end = str(int(start) + int(duration)) if start.isdecimal() and duration.isdecimal() else ""
     return [start, end, flow, f"{value}e{kind.get('powerOfTenMultiplier') or 0}" if value else "", unit]
 

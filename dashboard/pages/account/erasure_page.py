@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from flask import Blueprint, Response, abort, redirect, request
 from werkzeug.wrappers import Response as Answer
 
-from aggregator.erasure.erasure_requests import WAIT_DAYS, ask_for_erasure, erasure_due, take_back
+from aggregator.erasure.erasure_requests import WAIT_DAYS, ask_for_erasure, erasure_due, has_begun, take_back
 from dashboard.accounts.sessions import signed_in
 from dashboard.accounts.users import HOUSEHOLD, User
 from dashboard.pages.account.sign_in_page import AuthServices, too_soon
@@ -30,8 +30,8 @@ def add_routes(page: Blueprint, services: AuthServices) -> None:
 
     @page.post("/account/keep")
     def keep() -> Answer:
-        take_back(services.store, _resident().household)
-        return redirect("/account?done=kept", 303)
+        is_kept = take_back(services.store, _resident().household)
+        return redirect("/account?done=kept" if is_kept else "/account", 303)
 
 
 def account(services: AuthServices, user: User, faults: Faults | None = None, status: int = 200) -> Response:
@@ -47,6 +47,7 @@ def account(services: AuthServices, user: User, faults: Faults | None = None, st
         done=done,
         is_demo=user.is_visitor,  # visitors share the account; one must not sign out all others
         wait_days=WAIT_DAYS,
+        is_erased_now=user.role == HOUSEHOLD and has_begun(services.store, user.household),
         erased_on=lang.date(_day(due), "EEEE d MMMM y") if due else "",
     )
 

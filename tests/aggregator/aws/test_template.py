@@ -123,6 +123,13 @@ def _is_of_the_stack(resource: Resource) -> bool:
     return inner is not None and inner["resource"] in translated()
 
 
+def test_an_erasure_that_is_due_raises_an_alarm() -> None:
+    own = [one for name, one in statements() if name == "ClosingRole"]
+    reads = [one["Action"] for one in own if one["Resource"] == {"Fn::GetAtt": ["Records", "Arn"]}]
+    assert reads == ["dynamodb:Query"]
+    assert of_type("AWS::CloudWatch::Alarm")["ClosingErrorAlarm"]["DatapointsToAlarm"] == 1
+
+
 def test_every_function_has_its_own_role() -> None:
     functions = of_type("AWS::Lambda::Function")
     roles = [function["Role"]["Fn::GetAtt"][0] for function in functions.values()]

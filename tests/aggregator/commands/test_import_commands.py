@@ -48,12 +48,12 @@ def shown(level: str, period: str) -> dict[str, object]:
 
 @pytest.fixture
 def octopus(tmp_path: Path) -> Path:
-    """A day of half hours in Octopus Energy's CSV, newest first."""
+    """A day of half hours in Octopus Energy's CSV, newest first, that rise and fall."""
     first = datetime(2026, 2, 1, tzinfo=UTC)
     lines = ["Consumption (kwh), Estimated Cost Inc. Tax (p), Start, End"]
     for place in range(47, -1, -1):
         start, end = (first + timedelta(minutes=30 * (place + more)) for more in (0, 1))
-        lines.append(f"0.{place:03}1, 1.2, {start.isoformat()}, {end.isoformat()}")
+        lines.append(f"0.{place * 29 % 48:03}1, 1.2, {start.isoformat()}, {end.isoformat()}")
     path = tmp_path / "octopus.csv"
     path.write_text("\n".join(lines))
     return path
@@ -229,9 +229,9 @@ def test_an_import_is_listed_and_taken_back(octopus: Path) -> None:
     again = wattfall("import", "--undo", "home/1")
     assert (again.exit_code, again.stderr.startswith("wattfall: home/1 was taken back already, on 20")) == (2, True)
     entries = [json.loads(line) for line in wattfall("audit", "--json", "--device", "home").stdout.splitlines()]
-    assert [(one["action"], one["details"]) for one in entries] == [
-        ("import", {"file": "octopus.csv"}),
-        ("import", {"undone": "home/1"}),
+    assert [(one["action"], one["reason"], one["details"]) for one in entries] == [
+        ("import", "history imported from the command line (octopus.csv)", {}),
+        ("import", "history imported from the command line", {"undone": "home/1"}),
     ]
 
 
@@ -266,7 +266,9 @@ def test_a_file_of_mostly_refused_rows_is_not_taken(tmp_path: Path) -> None:
 def test_ctrl_c_stops_between_batches_and_a_rerun_resumes(tmp_path: Path) -> None:
     path, url = tmp_path / "long.csv", f"sqlite:///{tmp_path / 'long.db'}"
     first = datetime(2020, 1, 1, tzinfo=UTC)
-    rows = (f"{(first + timedelta(minutes=30 * place)).isoformat()},0.{place % 1000:03}\n" for place in range(40_000))
+    rows = (
+        f"{(first + timedelta(minutes=30 * place)).isoformat()},0.{place * 499 % 1000:03}\n" for place in range(40_000)
+    )
     path.write_text("time,kWh\n" + "".join(rows))
     command = [
         sys.executable,

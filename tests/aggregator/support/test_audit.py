@@ -18,7 +18,7 @@ from aggregator.store import Store, open_store
 from aggregator.store.collections import COLLECTIONS
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support import audit, audit_people
-from aggregator.support.actions import look_up
+from aggregator.support.actions import look_up, record_import
 from aggregator.support.audit import GRANT_HOURS, Audit, Entry, Head, Who, grant, granted, withdraw
 from aggregator.support.audit_check import AuditCheck, parse_head
 from aggregator.support.audit_entry import ChainKeys, check_reason, decode, encode
@@ -408,6 +408,22 @@ def test_an_erased_reason_is_gone_from_every_copy_and_the_chain_verifies(store: 
     ]
     assert len(bodies) == 6
     assert [body for body in bodies if "Miller" in body] == []
+    assert [*AuditCheck(known).faults()] == []
+
+
+def test_the_file_name_of_an_import_goes_with_its_reason(store: Store) -> None:
+    known, name = Audit(store, [SECRET]), "Jane Miller, 12 High Street.csv"
+    record_import(known, ANNA, "cad-1", "history from the old supplier", NOW, file=name)
+    record_import(known, ANNA, "cad-1", "x" * 495, NOW, file=name)
+    reasons = [one.reason for one in known.entries(device_id="cad-1")]
+    assert reasons == [f"{'x' * 495} (Jan", f"history from the old supplier ({name})"]
+    with pytest.raises(ConfigurationError, match="give a reason"):
+        record_import(known, ANNA, "cad-1", "", NOW, file=name)
+
+    known.append(ANNA, "erase", "cad-1", "they asked for it", NOW + 10)
+    known.erase_reasons("cad-1", NOW, NOW + 5)
+    bodies = [record.body for place in (audit.LEDGER, audit.of_device("cad-1")) for record in store.records(place)]
+    assert (len(bodies), [body for body in bodies if "Jane" in body]) == (6, [])
     assert [*AuditCheck(known).faults()] == []
 
 

@@ -158,11 +158,13 @@ def test_neighbouring_blocks_form_one_cluster_up_to_a_size(numbers: list[int], s
     assert list(clusters(blocks(*numbers))) == [tuple(blocks(*span)) for span in spans]
 
 
-def test_devices_take_turns_and_the_smallest_comes_first() -> None:
+def test_devices_take_turns_and_the_watched_then_the_smallest_come_first() -> None:
     many = [Change(number, "readings", "many", str(START + HALF_HOUR * number)) for number in range(3 * TOGETHER)]
     one = Change(9999, "readings", "one", str(START))
     turns = [(piece[0].device_id, len(piece)) for piece in pieces([*many, one])]
     assert turns == [("one", 1), *[("many", TOGETHER)] * 3]
+    seen = [piece[0].device_id for piece in pieces([*many, one], looked_at={"many"})]
+    assert seen == ["many", "one", "many", "many"]
     days = [Change(number, "day", "many", f"2026-10-{number:02d}") for number in range(1, 31)]
     assert [len(piece) for piece in pieces(days)] == [20, 10]
 

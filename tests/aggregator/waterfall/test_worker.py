@@ -274,6 +274,16 @@ def test_a_device_that_somebody_looks_at_is_carried_at_once_in_any_fleet(fleet: 
     assert homes.carried(1) == {"d7"}
 
 
+def test_a_device_that_somebody_looks_at_comes_first(fleet: Callable[[int], Fleet]) -> None:
+    """It has changed in two half hours, the others in one; the clock leaves time for one piece of work."""
+    store, seconds = fleet(3).store, iter(range(10**6))
+    store.put_record(WATCHED.of(), "d2", "{}", expires=NOW + DAY)
+    for device_id, count in (("d0", 2), ("d1", 2), ("d2", 4)):
+        ingest(store, [Reading(device_id, NOW + 600 * n, None, 9 * n, None) for n in range(count)], NOW, "UTC")
+    settle_once(store, Agenda(store, lambda: float(next(seconds))), NOW)
+    assert [one for one in ("d0", "d1", "d2") if store.extent("day", one)] == ["d2"]
+
+
 def test_a_fleet_that_has_become_small_is_carried_at_once(fleet: Callable[[int], Fleet]) -> None:
     homes = fleet(11)
     homes.speak()

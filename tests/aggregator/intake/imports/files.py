@@ -15,6 +15,7 @@ from aggregator.intake.imports.recognise import recognised
 from aggregator.intake.imports.understanding import BRAKES, Known, Understanding, named_columns
 from aggregator.intake.tables.structured import open_table
 from aggregator.store import Store
+from aggregator.waterfall.worker import drain
 
 Option = Any  # of a field of Known
 NOW = 1_800_000_000  # 15 January 2027
@@ -48,6 +49,7 @@ def bring(
     now: int = NOW,
     device_id: str = "d",
     is_correction: bool = False,
+    settle: Callable[[Store], object] = drain,
     **options: Option,
 ) -> ImportReport:
     """Take a file into the device `d`; raise ConfigurationError where it is in doubt, or a brake holds."""
@@ -63,4 +65,4 @@ def bring(
             raise ConfigurationError(f"{brake.option}: {brake.text}")
         stream.seek(0)
         source = None if is_dry else Source("file", digest_of(stream), "a test", is_correction)
-        return take(store, device, found, now, lambda *_: nullcontext(progress), source)
+        return take(store, device, found, now, lambda *_: nullcontext(progress), source, settle)

@@ -10,22 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import periods
-from aggregator.core.documents import Document, Part
+from aggregator.core.documents import Device, Document, Part
 from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import Window
 from aggregator.core.readings import Interval, Reading
+from aggregator.erasure.erasure_plan import ErasedStay
+from aggregator.erasure.erasure_rules import erase_device_records
 from aggregator.intake.imports import import_records, importing
 from aggregator.intake.imports.import_records import (
     TAKEN,
+    TAKING,
     UNDOING,
     UNDONE,
     ImportRecord,
     find_import,
     imports_of,
-    put_import,
     undo,
+    update_import,
 )
-from aggregator.intake.ingest import ingest, ingest_intervals
+from aggregator.intake.imports.import_report import summary
+from aggregator.intake.ingest import ingest, ingest_intervals, registered
 from aggregator.store import Store
+from aggregator.store.occupancies import without_household
 from aggregator.waterfall.retention import sweep
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
@@ -191,6 +197,23 @@ def test_an_undo_is_refused_once_the_rows_have_expired(store: Store) -> None:
         undo(store, find_import(store, "d/1"), "a test", NOW)
 
 
+def test_days_that_keep_their_charts_under_a_correction_are_counted(store: Store) -> None:
+    content, later = [(place, 100) for place in range(2 * 48, 4 * 48)], NOW + 60 * DAY
+    bring(store, csv(content))
+    with patch.object(store, "_clock", lambda: later):
+        ingest(store, [Reading("d", later, 1, 2_000_000, None)], later, "UTC")
+        drain(store)
+        assert sweep(store, 35, later) > 0
+        before = values(store)
+        report = bring(store, csv([(place, 50) for place, _ in content]), now=later, is_correction=True)
+    (line,) = [one for one in summary(report, "UTC", is_dry=False) if "charts" in one]
+
+    assert values(store) == before
+    assert (report.accepted, report.kept_days, report.as_json("UTC")["kept_days"]) == (96, 2, 2)
+    assert line.startswith("2 days keep their charts: ")
+    assert "kept_days" not in bring(store, csv(content), now=NOW, is_dry=True).as_json("UTC")
+
+
 def test_an_old_day_keeps_what_an_import_filled_in_and_is_named(store: Store) -> None:
     past, recorded = AT - 100 * DAY, NOW - 90 * DAY
     readings = [Reading("d", at, 400, 10_000 + (at - past) // 10, None) for at in range(past, past + DAY, 300)]
@@ -229,7 +252,7 @@ def test_a_stopped_undo_goes_on(store: Store) -> None:
 def test_hours_that_a_stopped_undo_left_are_computed(store: Store) -> None:
     """On DynamoDB evidence is deleted before its hours are computed, in no transaction."""
     bring(store, csv([(place, 300) for place in range(4)]))
-    put_import(store, replace(find_import(store, "d/1"), state=UNDOING, pending=(AT, AT + 2 * HOUR)))
+    update_import(store, find_import(store, "d/1"), state=UNDOING, pending=(AT, AT + 2 * HOUR))
     store.drop_layer("d", -1, [AT + place * HALF_HOUR for place in range(4)])
     store.settle(store.changes("readings", 100))
     assert values(store) != {}
@@ -252,6 +275,54 @@ def test_an_import_that_is_taken_back_while_it_runs_ends_without_a_trace(store: 
     drain(store)
     assert values(store) == {}
     assert find_import(store, "d/1").state == UNDONE
+
+
+def test_an_import_whose_erased_record_it_ends_keeps_no_name_of_the_file(store: Store) -> None:
+    def erasing(_: Store) -> None:
+        (record,) = imports_of(store, "d")
+        if record.state == TAKING:
+            list(erase_device_records(store, ErasedStay("d", 0, NOW), NOW))
+
+    bring(store, csv([(place, 100) for place in range(20)]), settle=erasing)
+    (record,) = imports_of(store, "d")
+    blank = (record.by, record.file, record.digest, record.how, record.import_wh)
+
+    assert (record.state, record.rows) == (TAKEN, 20)
+    assert blank == ("", "", "", (), None)
+
+
+def test_an_undo_keeps_what_an_erasure_has_blanked(store: Store) -> None:
+    bring(store, csv([(place, 100) for place in range(20)]))
+
+    def erasing(_: int) -> None:
+        list(erase_device_records(store, ErasedStay("d", 0, NOW), NOW))
+
+    record = undo(store, find_import(store, "d/1"), "a test", NOW, erasing)
+    assert (record.state, record.file, record.import_wh) == (UNDONE, "", None)
+    assert find_import(store, "d/1") == record
+
+
+@pytest.mark.parametrize("is_correction", [False, True])
+def test_rows_of_a_time_that_is_erased_meanwhile_are_not_written(store: Store, *, is_correction: bool) -> None:
+    def erased(*arguments: object) -> Device:
+        device = registered(*arguments)  # type: ignore[arg-type] # passed on
+        if not device.erased:
+            store.put_device(without_household(device, [Window(AT, AT + 5 * HALF_HOUR)], NOW))
+        return device
+
+    with patch.object(importing, "registered", erased):
+        bring(store, csv([(place, 100) for place in range(20)]), is_correction=is_correction)
+    assert [one.start for one in store.intervals("d", 0, NOW)] == [AT + place * HALF_HOUR for place in range(5, 20)]
+
+
+def test_a_resumed_import_with_more_rows_is_taken_back_whole(store: Store) -> None:
+    """Its last rows lay in the future when it began."""
+    content = csv([(place, 100) for place in range(100)])
+    for now in (AT + 80 * HALF_HOUR, NOW):
+        report = bring(store, content, now=now)
+    assert (report.record and report.record.id, report.accepted) == ("d/1", 20)
+    taken_back(store, "d/1")
+    assert (store.intervals("d", 0, NOW), values(store)) == ([], {})
 
 
 def only_once_stored(store: Store, act: Callable[[int], None]) -> Callable[[int], None]:

@@ -197,3 +197,91 @@ def test_a_file_an_hour_off_all_through_summer_is_stopped() -> None:
     assert [(one.name, one.option) for one in found.brakes] == [("clock", "--timezone, --time, or --allow clock")]
     assert "all through summer the file is 1 h early against what is known" in found.brakes[0].text
     assert brakes(understood(content, "UTC", usage=lambda *_: many)) == []
+
+
+def statistics(unit: str, *names: str) -> str:
+    """Of Home Assistant: 0.3 kWh an hour, a row a name."""
+    at = [f"{one:%Y-%m-%dT%H:%M}+00:00" for one in HOURS]
+    lines = [f"{name},{unit},{time},{5000 + 3 * k},{3 * k}" for k, time in enumerate(at) for name in names]
+    return "\n".join(["statistic_id,unit,start,state,sum", *lines])
+
+
+def test_the_name_of_a_statistic_tells_its_direction_and_unit() -> None:
+    assert total(understood(statistics("kWh", "sensor.grid_export_total"))) == (0, 285_000)
+    assert total(understood(statistics("kWh", "sensor.grid_import", "sensor.grid_export"))) == (285_000, 285_000)
+    assert total(understood(statistics("MWh", "sensor.p1_import_tariff_1"), allowed=("implausible",)))[0] == 285_000_000
+
+
+@pytest.mark.parametrize("name", ["sensor.xyz", "sensor.main_meter"])
+def test_a_direction_that_a_statistics_name_leaves_open_is_asked_for(name: str) -> None:
+    assert asked(understood(statistics("kWh", name))) == ["--direction"]
+    assert total(understood(statistics("kWh", name), direction="export")) == (0, 285_000)
+    history = [f"{name},{5000 + 3 * k},{at:%Y-%m-%dT%H:%M}+00:00" for k, at in enumerate(HOURS)]
+    assert asked(understood("\n".join(["entity_id,state,last_changed", *history]))) == ["--direction"]
+
+
+def test_a_statistic_of_generation_is_asked_about() -> None:
+    assert asked(understood(statistics("kWh", "sensor.solar_production"))) == ["--columns"]
+
+
+def test_grid_and_home_are_not_added_up() -> None:
+    assert asked(understood(statistics("kWh", "sensor.grid_import", "sensor.house_consumption"))) == ["--where"]
+
+
+def test_rows_of_one_time_in_two_units_are_not_added_up() -> None:
+    lines = [f"{at:%Y-%m-%d %H:%M},{unit},import,{n}" for at in HOURS for unit, n in (("kWh", 0.2), ("Wh", 200))]
+    assert asked(understood("\n".join(["Start,Unit,Direction,Value", *lines]))) == ["--where"]
+
+
+def green_button(*flows: str, kind: str = "72") -> str:
+    """300 Wh an hour, less 600 in every fourth; a reading type a flow."""
+    parts = []
+    for number, flow in enumerate(flows):
+        link, type_link = f"/espi/UsagePoint/1/MeterReading/{number}", f"/espi/ReadingType/{number}"
+        about = f"<flowDirection>{flow}</flowDirection>" if flow else ""
+        readings = "".join(
+            f"<IntervalReading><timePeriod><duration>3600</duration><start>{int(at.timestamp())}</start></timePeriod>"
+            f"<value>{300 - 600 * (k % 4 == 0) * (flow == '4')}</value></IntervalReading>"
+            for k, at in enumerate(HOURS)
+        )
+        parts += [
+            f'<entry><link rel="self" href="{link}"/><link rel="related" href="{type_link}"/>'
+            "<content><MeterReading/></content></entry>",
+            f'<entry><link rel="self" href="{link}/IntervalBlock/1"/>'
+            f"<content><IntervalBlock>{readings}</IntervalBlock></content></entry>",
+            f'<entry><link rel="self" href="{type_link}"/><content><ReadingType>{about}<uom>{kind}</uom></ReadingType>'
+            "</content></entry>",
+        ]
+    return f'<feed xmlns="http://www.w3.org/2005/Atom">{"".join(parts)}</feed>'
+
+
+def test_the_flow_of_green_button_tells_the_direction() -> None:
+    assert total(understood(green_button("1", "19"))) == (28_800, 28_800)
+    assert total(understood(green_button("4"))) == (72 * 300, 24 * 300)
+
+
+@pytest.mark.parametrize("flow", ["", "2", "20"])
+def test_another_flow_of_green_button_is_asked_about(flow: str) -> None:
+    assert asked(understood(green_button(flow))) == ["--direction"]
+    assert total(understood(green_button(flow), direction="import")) == (28_800, 0)
+
+
+def test_reactive_energy_of_green_button_is_not_taken() -> None:
+    assert asked(understood(green_button("1", kind="73"))) == ["--columns"]
+
+
+def test_a_blank_tariff_beside_a_value_counts_as_refused() -> None:
+    """The other half of the file is not taken in silence."""
+    lines = [f"{at:%Y-%m-%d %H:%M};0.3;{'' if k < 48 else '0.2'}" for k, at in enumerate(HOURS)]
+    found = understood("\n".join(["Time;HP kWh;HC kWh", *lines]))
+    assert (brakes(found), dict(found.reasons)) == (["refused"], {"not_a_number": 48})
+    empty = [f"{at:%Y-%m-%d %H:%M};;" for at in HOURS[:48]]
+    assert total(understood("\n".join(["Time;HP kWh;HC kWh", *empty, *lines[48:]]))) == (24_000, 0)
+
+
+def test_a_file_from_midnight_to_midnight_is_asked_about() -> None:
+    """Its rows may be of the hours before or after their times."""
+    lines = [f"{at:%Y-%m-%d %H:%M};{wh}" for at, wh in zip(HOURS, WH, strict=True)]
+    assert total(understood("\n".join(["Time;Import (Wh)", *lines]))) == (sum(WH), 0)
+    more = [*lines, f"{HOURS[-1] + timedelta(hours=1):%Y-%m-%d %H:%M};250"]
+    assert asked(understood("\n".join(["Time;Import (Wh)", *more]))) == ["--time"]
