@@ -95,6 +95,7 @@ def _decided(table: FileTable, known: Known) -> Judged:
     named = known.columns or (named_columns(profile.columns) if profile and not unit and profile.columns else {})
     roles, doubts = with_named(columns, named) if named else roles_of(columns)
     known = known._replace(direction=known.direction or channel)
+    doubts += [] if named or profile else _of_home(columns, roles)
     if profile and profile.told_by and not known.columns and known.meter == "electricity":
         roles, open_ones = _with_told(columns, rows, roles, profile.told_by)
         doubts += open_ones
@@ -130,6 +131,18 @@ def _with_told(
         text = f"{quoted(sorted(made)[:FIRST])} is what panels made: neither import nor export"
         return roles, [Doubt("--columns", text if made else "no row tells of electric energy")]
     return roles, []
+
+
+def _of_home(columns: Sequence[TypedColumn], roles: Roles) -> list[Doubt]:
+    """Ask whether consumption beside generation is the grid's: a home with panels uses more than it imports."""
+    made = [one.name for one in columns if one.type == "number" and one.said.is_generation and not one.said.is_ignored]
+    weak = [one for one in roles.figures if said_by(one.name).is_weak]
+    if not made or not weak:
+        return []
+    named = [f"{one.channel}_{(one.unit or 'kWh').lower()}={one.name}" for one in roles.figures if one.channel]
+    text = f"{quoted(one.name for one in weak)} may be what the home uses and not what the grid gives"
+    others = [one for one in named if not one.startswith(IMPORT)]
+    return [Doubt("--columns", f"{text}, beside {quoted(made)}", tuple(map(",".join, filter(None, (named, others)))))]
 
 
 def _hints(table: FileTable) -> tuple[str, str]:

@@ -285,3 +285,14 @@ def test_a_file_from_midnight_to_midnight_is_asked_about() -> None:
     assert total(understood("\n".join(["Time;Import (Wh)", *lines]))) == (sum(WH), 0)
     more = [*lines, f"{HOURS[-1] + timedelta(hours=1):%Y-%m-%d %H:%M};250"]
     assert asked(understood("\n".join(["Time;Import (Wh)", *more]))) == ["--time"]
+
+
+def test_consumption_beside_generation_is_asked_about() -> None:
+    """A home with panels uses more than it imports."""
+    lines = [
+        f"{at:%Y-%m-%d %H:%M},{wh},{k % 24 * 9},{k * 5 % 7}" for k, (at, wh) in enumerate(zip(HOURS, WH, strict=True))
+    ]
+    text = "\n".join(["Time,Consumption (Wh),Production (Wh),Exported (Wh)", *lines])
+    assert asked(understood(text)) == ["--columns"]
+    answer = understood(text).doubts[0].values[0]
+    assert total(understood(text, columns=answer)) == (sum(WH), sum(k * 5 % 7 for k in range(96)))
