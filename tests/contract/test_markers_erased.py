@@ -136,8 +136,8 @@ def test_the_proof_names_what_is_left(either: Store, clock: Clock) -> None:
     for number, line in enumerate(steps):
         lines.append(line)
         if number == 0:  # somebody writes into another collection meanwhile
-            either.put_record("fleet/days", "2026-11-23", json.dumps({"household": HOUSEHOLD}))
-    assert [one for one in lines if one] == ["the record 2026-11-23 of fleet/days"]
+            either.put_record(SPOOL.of(), "other 1", json.dumps(["topic", NOW, EMAIL]))
+    assert [one for one in lines if one] == ["the record other 1 of spool"]
 
 
 def test_live_readings_of_the_next_household_stay_in_the_last_look(either: Store, clock: Clock) -> None:

@@ -47,6 +47,7 @@ READ_OR_MEND = {
     "household export": ("h", "FILE"),
     "household erase": ("h",),
     "household keep": ("h",),
+    "household due": (),
     "audit": (),
     "refused": ("d",),
     "inspect": ("d",),
