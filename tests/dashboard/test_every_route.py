@@ -121,7 +121,7 @@ CALLBACKS = {  # by their inputs
     "url.pathname url.search wanted.data refresh.data": OWN,
     "tick.data": OWN,
 }
-STAMP = re.compile(r"\?m=[\d.]+")  # an asset's time stamp, which may look like a figure
+STAMP = re.compile(r"\?m=[\d.]+|m\d{10}")  # a file's time stamp, which may look like a figure
 # inputs of callbacks that run in the browser only
 IN_THE_BROWSER = {"since.n_clicks live.data", "beat.n_intervals", "shown.data", "words.data"}
 
