@@ -24,7 +24,15 @@ from aggregator.core.readings import Interval, Reading
 from aggregator.core.status import Status
 from aggregator.erasure.erasing import remains
 from aggregator.erasure.erasure_plan import make_plan
-from aggregator.erasure.erasure_requests import AGAIN_S, ask_for_erasure, begin, carry_out, due_erasures, take_back
+from aggregator.erasure.erasure_requests import (
+    AGAIN_S,
+    ask_for_erasure,
+    begin,
+    carry_out,
+    due_erasures,
+    overdue,
+    take_back,
+)
 from aggregator.intake.formats.message import Content
 from aggregator.intake.imports.import_records import find_import, undo
 from aggregator.intake.ingest import Outcome, Received, ingest, ingest_lines, show_live, take_in
@@ -55,6 +63,7 @@ EXACT = {
     "2026-11-12": 14_400 - 17,
     "2026-11-13": 14_400 - 54,
 }
+SECRET = "a secret that is long enough for the chain"
 STAFF = Who("anna", "anna@example.org", "support", "Anna")
 
 
@@ -99,7 +108,7 @@ def device(store: Store, device_id: str = CAD) -> Device:
 
 
 def audit_on(store: Store) -> Audit:
-    return Audit(store, ["a secret that is long enough for the chain"])
+    return Audit(store, [SECRET])
 
 
 def erase(store: Store, household: str, now: int = NOW) -> list[str]:
@@ -331,15 +340,21 @@ def test_what_is_taken_back_while_another_erasure_runs_is_kept(home: Store) -> N
     assert (home.household_devices("acacia"), home.household_devices("willow")) == ([], [CAD, GAS])
 
 
-def test_on_aws_an_erasure_that_is_due_fails_closing_until_it_is_done(home: Store) -> None:
-    functions = Functions(home, "Europe/London", lambda _: None, clock=lambda: NOW)
-    ask_for_erasure(home, "birch", NOW)
-    functions.closing()
-    ask_for_erasure(home, "willow", NOW - 8 * DAY_S)
-    with pytest.raises(ConfigurationError, match="by hand: 1"):
-        functions.closing()
-    assert erase(home, "willow") == []
-    functions.closing()
+def test_on_aws_a_function_erases_what_is_due_call_by_call(home: Store, clock: Clock) -> None:
+    functions = Functions(home, "Europe/London", lambda _: None, clock=clock)
+    for household, asked in (("birch", NOW), ("willow", NOW - 7 * DAY_S)):
+        ask_for_erasure(home, household, asked)
+    for _ in range(3):  # calls that have time for a step each
+        functions.erasing(SECRET, lambda: 0.0)
+        assert home.household_devices("birch") == [CAD, GAS]
+    assert overdue(home, NOW) == ["willow"]
+    clock.now = NOW + DAY_S
+    with pytest.raises(ConfigurationError, match="a day late: 1"):
+        functions.erasing(SECRET, lambda: 0.0)
+    functions.erasing(SECRET)
+    assert home.household_devices("willow") == overdue(home, NOW + DAY_S) == []
+    assert not set(LAST) & set(totals(home))
+    assert [*AuditCheck(audit_on(home)).faults()] == []
 
 
 def test_an_erasure_that_the_audit_refuses_has_not_begun(home: Store) -> None:
