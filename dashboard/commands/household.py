@@ -92,7 +92,7 @@ def erase_household(settings: Settings, household: str, confirm: str | None, rea
 @with_store
 @click.pass_obj
 def due_households(settings: Settings) -> None:
-    """Name the households whose erasure is due and not done, a line each; on AWS a person carries them out."""
+    """Name the households whose erasure is due and not done, a line each."""
     for household in overdue(opened(settings), int(time.time())):
         click.echo(household)
 
