@@ -14,6 +14,7 @@ from aggregator.core.readings import Reading
 from aggregator.core.status import Status
 from aggregator.demo.feed import mark_as_demo
 from aggregator.erasure.erasure_requests import ask_for_erasure
+from aggregator.erasure.erasure_rules import about, about_person, mentioning, row_of
 from aggregator.intake.claims import new_code
 from aggregator.intake.device_status import note_look, put_statuses
 from aggregator.intake.ingest import ingest
@@ -27,7 +28,6 @@ from aggregator.store.collections import (
     TARIFF_BEFORE,
     Owner,
 )
-from aggregator.store.record_places import about, about_person, mentioning, row_of
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.support.fleet import take_census

@@ -55,8 +55,7 @@ class SqliteErasing(SqliteLayers):
     def drop_live(self, device_id: str) -> None:
         """Delete the live state of a device."""
         with self.transaction():
-            self._run("DELETE FROM live WHERE device_id = ?", device_id)
-            self._local.newest.clear()
+            self._drop_live(device_id)
 
     def drop_documents(self, level: str, device_id: str, first: str, last: str) -> None:
         """Delete the documents of the periods from `first` to `last`, both included."""

@@ -12,6 +12,7 @@ import pytest
 
 from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S
+from aggregator.erasure.erasure_rules import Place, about, about_person, mentioning, row_of
 from aggregator.store import collections
 from aggregator.store.collections import (
     API_KEYS,
@@ -33,7 +34,6 @@ from aggregator.store.collections import (
     Update,
     update_record,
 )
-from aggregator.store.record_places import Place, about, about_person, mentioning, row_of
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.store.stored_records import check_record
 
