@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address
 
 import orjson
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S
+from aggregator.intake.tokens import HOME_NETWORK, SITE_NETWORK, network
 from aggregator.settings import Settings
 from aggregator.store.collections import ATTEMPTS, EMAILS, INVITATIONS, INVITED, USERS, update_record
 from aggregator.store.port import Store
@@ -174,9 +174,6 @@ class Accounts:
 
 # Throttle
 
-# Bits of an IPv6 network. A home gets a /56 or a /64, and a company or a rented machine up to a /48.
-HOME_NETWORK, SITE_NETWORK = 56, 48
-
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -287,15 +284,3 @@ def _address_keys(address: str) -> list[tuple[str, Limit]]:
     """Return the counters of an address, the narrowest network first."""
     home, site = network(address, HOME_NETWORK), network(address, SITE_NETWORK)
     return [(f"address-{home}", ADDRESS), *([(f"site-{site}", SITE)] if site != home else [])]
-
-
-def network(address: str, bits: int = HOME_NETWORK) -> str:
-    """Return an IPv4 address, or the network of an IPv6 address. Invalid text counts as one address."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return "unknown"
-    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-    if isinstance(parsed, IPv6Address) and mapped is None:
-        return f"{parsed.packed[: bits // 8].hex()}/{bits}"
-    return str(mapped or parsed)
