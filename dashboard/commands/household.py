@@ -88,9 +88,7 @@ def erase_household(
     click.echo("not erased; run it again" if left else "erased; a scan of every table and collection finds nothing")
     letters = waiting(queue) if queue else 0
     if letters:
-        click.echo(
-            f"left: {letters} dead letters, which may tell of it; end them with `wattfall replay --queue {queue}`"
-        )
+        click.echo(f"left: {letters} dead letters, which may tell of it; run `wattfall replay --queue {queue}`")
     for line in forgotten_when(settings, url, household, now):
         click.echo(line)
     forget_cached(settings.cache, {stay.device_id for stay in plan.stays})
