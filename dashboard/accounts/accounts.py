@@ -143,7 +143,8 @@ class Accounts:
         token, until = secrets.token_urlsafe(32), self._clock() + lifetime_s
         body = orjson.dumps({"user": user.user_id, "session_epoch": user.session_epoch, "until": until}).decode()
         self._store.put_record(INVITATIONS.of(), token_hash(token), body, expires=until)
-        self._store.put_record(INVITED.of(), user.user_id, token_hash(token), expires=until)
+        known_until = self._clock() + max(lifetime_s, INVITATION_S)  # as long as an older invitation may last
+        self._store.put_record(INVITED.of(), user.user_id, token_hash(token), expires=known_until)
         return token
 
     def invited(self, token: str) -> User | None:
