@@ -5,9 +5,8 @@ A collection without personal data says why in FREE. The tables beside the recor
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import NamedTuple
 
 import orjson
 
@@ -16,63 +15,12 @@ from aggregator.core.periods import DAY_S, FOR_EVER
 from aggregator.erasure.erasure_plan import ErasedStay, Resident
 from aggregator.intake.refusals import UNKNOWN
 from aggregator.store import collections as rows
-from aggregator.store.collections import COLLECTIONS, Collection, Owner
+from aggregator.store.collections import Collection
 from aggregator.store.port import Store
 from aggregator.waterfall.gap_records import erase_gaps
 
 PAGE = 500
 Rule = Callable[[ErasedStay, str, str], str | None]
-
-
-# Where the table of collections has records about a device or a person
-
-
-class Place(NamedTuple):
-    """Records about a device or a person: one record, or a whole collection."""
-
-    row: Collection
-    collection: str
-    key: str = ""  # empty: every record of the collection
-
-
-def row_of(name: str) -> Collection | None:
-    """Return the row that describes a collection's name, or None."""
-    return next((row for row in COLLECTIONS if row.matches(name)), None)
-
-
-def about(device_id: str) -> list[Place]:
-    """Return the places of records about one device. `mentioning("device")` returns the rows to search as well."""
-    return _places({"device": [device_id]})
-
-
-def about_person(user_id: str, email: str = "") -> list[Place]:
-    """Return the places of records about one person; `mentioning("person")` returns the rows to search as well.
-
-    `email` is the address of the account.
-    """
-    emails = [email] if email else []
-    return _places({"user": [user_id], "person": [one.lower() for one in (user_id, *emails)], "email": emails})
-
-
-def mentioning(owner: Owner) -> list[Collection]:
-    """Return the rows that name an owner only in bodies or keys."""
-    return [row for row in COLLECTIONS if owner in row.mentions]
-
-
-def _places(ids: Mapping[str, Sequence[str]]) -> list[Place]:
-    """Return the places of `ids`, a mapping from a variable part or a kind of key to its values."""
-    places: list[Place] = []
-    for row in COLLECTIONS:
-        if row.part in ids:
-            places += [Place(row, row.of(one)) for one in ids[row.part]]
-        elif row.part in ("", "shard"):
-            places += [
-                Place(row, row.of(row.shard_of(one)) if row.part else row.of(), one) for one in ids.get(row.key, ())
-            ]
-    return places
-
-
-# What an erasure does to them
 
 
 def _gone(_stay: ErasedStay, _key: str, _body: str) -> str | None:
@@ -254,14 +202,19 @@ def erase_person(store: Store, person: Resident) -> Iterator[None]:
     yield from _naming(store, (rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.CLAIMS), person.user_id)
     for attempt in person.attempts:
         store.drop_record(rows.ATTEMPTS.of(), attempt)
-    places = about_person(person.user_id, person.email)
-    for place in sorted(places, key=lambda one: one.row is rows.USERS):
-        if place.key:
-            store.drop_record(place.collection, place.key)
-        else:
-            for record in store.records(place.collection, limit=PAGE):
-                store.drop_record(place.collection, record.key)
+    for record in store.records(rows.AUDIT_GRANTS.of(person.user_id), limit=PAGE):
+        store.drop_record(rows.AUDIT_GRANTS.of(person.user_id), record.key)
+    for row, key in keys_of_person(person.user_id, person.email):
+        store.drop_record(row.of(), key)
         yield
+
+
+def keys_of_person(user_id: str, email: str) -> list[tuple[Collection, str]]:
+    """Return the keys of records that are ids of a person, with their rows, the account last."""
+    emails = [email] if email else []
+    ids = {"user": [user_id], "email": emails, "person": [one.lower() for one in (user_id, *emails)]}
+    found = [(row, key) for row in rows.COLLECTIONS for key in ids.get(row.key, ())]
+    return sorted(found, key=lambda one: one[0] is rows.USERS)
 
 
 def leave_household(store: Store, household: str) -> Iterator[None]:

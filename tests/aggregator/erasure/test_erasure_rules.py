@@ -9,7 +9,7 @@ import pytest
 
 from aggregator.core.periods import DAY_S
 from aggregator.erasure.erasure_plan import ErasedStay
-from aggregator.erasure.erasure_rules import FREE, OF_DEVICE, TABLES, WALKED, erase_device_records
+from aggregator.erasure.erasure_rules import FREE, OF_DEVICE, TABLES, WALKED, erase_device_records, keys_of_person
 from aggregator.store.collections import COLLECTIONS, SIGNAL
 from aggregator.store.dynamodb.tables import tables
 from aggregator.store.sqlite.sqlite_store import SqliteStore
@@ -54,5 +54,19 @@ def test_what_others_write_during_an_erasure_stays(tmp_path: Path, monkeypatch: 
     store.close()
 
 
+def test_a_persons_records_are_found_by_id_and_address_the_account_last() -> None:
+    found = [(row.name, key) for row, key in keys_of_person("u-1", "ann@Éxample.org")]
+    assert found == [
+        ("audit/people", "u-1"),
+        ("audit/people", "ann@éxample.org"),
+        ("audit/searches", "u-1"),
+        ("emails", "ann@Éxample.org"),
+        ("invited", "u-1"),
+        ("api/keys", "u-1"),
+        ("api/uses", "u-1"),
+        ("users", "u-1"),
+    ]
+
+
 def test_what_is_free_belongs_to_nobody() -> None:
-    assert [row.name for row in FREE if row.owner != "nobody" or "person" in row.mentions] == []
+    assert [row.name for row in FREE if row.owner != "nobody"] == []
