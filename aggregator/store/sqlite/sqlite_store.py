@@ -22,7 +22,7 @@ feed are in `sqlite_registry`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import lru_cache, partial
 from heapq import merge
 from itertools import groupby, islice
@@ -164,8 +164,8 @@ class SqliteStore(SqliteErasing):
         return self._recent(device_id, at + 1, FOR_EVER)
 
     def _recent(self, device_id: str, first: int, last: int) -> list[Reading]:
-        rows = self._all(RECENT, device_id, first, last)
-        return self._intact(reading_rows, device_id, [(device_id, *row) for row in rows])
+        rows = [(device_id, *row) for row in self._all(RECENT, device_id, first, last)]
+        return self._intact(reading_rows, device_id, rows)
 
     def block_starts(self, device_id: str, at: int, count: int, *, of_readings: bool = False) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
@@ -299,9 +299,8 @@ class SqliteStore(SqliteErasing):
                 *(device_id, start),
             )
             self._mark([(READINGS, device_id, str(start))])
-            self._run(DROP_DAMAGED, device_id, *_span(start, start))
-            with suppress(Damaged):
-                return self.layer_readings(device_id, start, start)
+            if self._run(DROP_DAMAGED, device_id, *_span(start, start)):
+                return self._block_or_quarantine(device_id, start)
             self._run("DELETE FROM readings WHERE device_id = ? AND start = ?", device_id, start)
             return self.layer_readings(device_id, start, start)
 
