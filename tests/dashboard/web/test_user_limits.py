@@ -92,7 +92,12 @@ def test_a_dear_address_is_answered_429_with_the_time_to_come_again(
 
 def test_the_requests_of_one_page_do_not_wait_for_each_other(ann: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = list[bool]()
-    monkeypatch.setattr(Budgets, "begin", lambda *_, is_slow: slow.append(is_slow) or 0)
+
+    def begin(*_: object, is_slow: bool) -> int:
+        slow.append(is_slow)
+        return 0
+
+    monkeypatch.setattr(Budgets, "begin", begin)
     monkeypatch.setattr(Budgets, "end", lambda *_, **__: None)
     assert [ann.get(f"/_dash-{part}").status_code for part in ("layout", "dependencies")] == [200, 200]
     ann.get("/account")
