@@ -92,7 +92,6 @@ def device_set(
     device_id: str,
     timezone: str | None,
     max_power_w: int | None,
-    store_url: str | None,
     calorific_value: str | None,
     first_day: str | None,
     volume_factor: str | None,
@@ -100,7 +99,7 @@ def device_set(
     **fields: Any,  # noqa: ANN401 - options
 ) -> None:
     """Add or change a device; recompute its charts where the change affects them."""
-    store = opened(settings, store_url, may_create=True)
+    store = opened(settings, may_create=True)
     stored = store.device(check_id(device_id))
     changed = stored or new_entry(store, device_id, settings.timezone)
     _check_home(changed, fields)
@@ -169,13 +168,13 @@ def _conversion(device: Device, value: str | None, first_day: str | None, factor
 @click.option("--from", "first_day", required=True, metavar="DAY", help="Its first whole day there, local.")
 @with_store
 @click.pass_obj
-def device_move(settings: Settings, device_id: str, household: str, first_day: str, store_url: str | None) -> None:
+def device_move(settings: Settings, device_id: str, household: str, first_day: str) -> None:
     """Give a device and its second meters to another household, from a day on.
 
     Each household sees its own days only. The new one names its home and sets its tariff anew; the days before keep
     the tariff of their own household.
     """
-    store, now = opened(settings, store_url), int(time.time())
+    store, now = opened(settings), int(time.time())
     device = find_device(store, device_id)
     if device.is_second_meter:
         sender = sender_of(device_id)
@@ -195,12 +194,12 @@ def device_move(settings: Settings, device_id: str, household: str, first_day: s
 @click.option("--revoke", is_flag=True, help="Revoke all tokens of the device at once, and make none.")
 @with_store
 @click.pass_obj
-def device_token(settings: Settings, device_id: str, store_url: str | None, *, revoke: bool) -> None:
+def device_token(settings: Settings, device_id: str, *, revoke: bool) -> None:
     """Print a new token for POST /ingest; it is shown only once. Earlier tokens expire in a day.
 
     A device that is not known yet is added.
     """
-    store = opened(settings, store_url)
+    store = opened(settings)
     if revoke or store.device(check_id(device_id)):
         find_device(store, device_id)
     else:
@@ -224,13 +223,13 @@ def device_token(settings: Settings, device_id: str, store_url: str | None, *, r
 )
 @with_store
 @click.pass_obj
-def device_code(settings: Settings, device_ids: tuple[str, ...], file: IO[str] | None, store_url: str | None) -> None:
+def device_code(settings: Settings, device_ids: tuple[str, ...], file: IO[str] | None) -> None:
     """Print a code for each device, as CSV; with it a household claims the device at /account/claim.
 
     A code is shown only once, works once, and expires in 30 days; an earlier one is void. A device that is not known
     yet is added. A device that belongs to a household gets none, and the others get theirs.
     """
-    store, now = opened(settings, store_url), int(time.time())
+    store, now = opened(settings), int(time.time())
     listed = [*device_ids, *(row[0].strip() for row in csv.reader(file or ()) if row and row[0].strip())]
     wanted = [one for one in dict.fromkeys(listed) if one != "device_id"]
     if not wanted:
@@ -251,7 +250,7 @@ def device_code(settings: Settings, device_ids: tuple[str, ...], file: IO[str] |
 @device.command("list")
 @with_store
 @click.pass_obj
-def device_list(settings: Settings, store_url: str | None) -> None:
+def device_list(settings: Settings) -> None:
     """List the devices, one per line."""
-    for one in all_devices(opened(settings, store_url)):
+    for one in all_devices(opened(settings)):
         click.echo(console.device_line(one))

@@ -161,18 +161,20 @@ def _stamp(at: float) -> str:
 
 
 @contextmanager
-def backing_up(settings: Settings, url: str, stop: threading.Event) -> Iterator[None]:
+def backing_up(settings: Settings, stop: threading.Event) -> Iterator[None]:
     """Make a backup each day in a thread of its own, where the settings name a folder. Raises ConfigurationError."""
     if not settings.backup_dir:
         yield
         return
     folder = Path(settings.backup_dir)
-    file_of(url)
+    file_of(settings.store)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"WATTFALL_BACKUP_DIR: {folder} cannot be made: {error.strerror}") from error
-    thread = threading.Thread(target=run_backups, args=(url, folder, settings.backups_kept, stop), daemon=True)
+    thread = threading.Thread(
+        target=run_backups, args=(settings.store, folder, settings.backups_kept, stop), daemon=True
+    )
     thread.start()
     try:
         yield

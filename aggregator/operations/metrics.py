@@ -200,13 +200,13 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def told(settings: Settings, url: str, store: Store, metrics: Metrics) -> Iterator[None]:
+def told(settings: Settings, store: Store, metrics: Metrics) -> Iterator[None]:
     """Answer for Prometheus what the worker counts and what its store holds, where the settings name an address."""
     if not settings.metrics:
         yield
         return
     metrics.watch(store)
-    metrics.add(StoreGauges(store, url, settings.backup_dir))
+    metrics.add(StoreGauges(store, settings.store, settings.backup_dir))
     with served(settings.metrics, metrics, Readiness(store)):
         yield
 

@@ -32,9 +32,9 @@ def household_group() -> None:
 @click.argument("target", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @with_store
 @click.pass_obj
-def export_household(settings: Settings, household: str, target: Path, store_url: str | None) -> None:
+def export_household(settings: Settings, household: str, target: Path) -> None:
     """Write all data of a household to a new ZIP file: readings, charts, tariffs, accounts, and who looked."""
-    store, now = opened(settings, store_url), int(time.time())
+    store, now = opened(settings), int(time.time())
     people = [one for one in Accounts(store, Passwords(), lambda: now).everybody() if one.household == household]
     devices = store.household_devices(household)
     if not people and not devices:
@@ -59,16 +59,14 @@ def export_household(settings: Settings, household: str, target: Path, store_url
 @click.option("--reason", default="the household asked for it", show_default=True, help="For the audit; no names.")
 @with_store
 @click.pass_obj
-def erase_household(
-    settings: Settings, household: str, confirm: str | None, reason: str, store_url: str | None
-) -> None:
+def erase_household(settings: Settings, household: str, confirm: str | None, reason: str) -> None:
     """Erase a household: its days at each device, and its accounts. Repeat it after a crash.
 
     Its own days go, and the days of others stay exact. Evidence that comes later for the erased days is refused. At the
     end a scan proves that nothing is left; exit code 1 if anything is.
     """
-    url, now = store_url or settings.store, int(time.time())
-    store = opened(settings, store_url)
+    url, now = settings.store, int(time.time())
+    store = opened(settings)
     audit = Audit(store, settings.audit_secrets)
     if confirm is None:
         for line in told(store, make_plan(store, household)):
@@ -93,9 +91,9 @@ def erase_household(
 @household_group.command("due")
 @with_store
 @click.pass_obj
-def due_households(settings: Settings, store_url: str | None) -> None:
+def due_households(settings: Settings) -> None:
     """Name the households whose erasure is due and not done, a line each."""
-    for household in overdue(opened(settings, store_url), int(time.time())):
+    for household in overdue(opened(settings), int(time.time())):
         click.echo(household)
 
 
@@ -103,8 +101,8 @@ def due_households(settings: Settings, store_url: str | None) -> None:
 @click.argument("household", metavar="HOUSEHOLD")
 @with_store
 @click.pass_obj
-def keep_household(settings: Settings, household: str, store_url: str | None) -> None:
+def keep_household(settings: Settings, household: str) -> None:
     """Take back the erasure for which a household has asked, before its day."""
-    if not take_back(opened(settings, store_url), household):
+    if not take_back(opened(settings), household):
         raise ConfigurationError(f"no erasure of {household!r} waits; it has begun, or nobody asked for it")
     click.echo(f"{household} keeps its data")

@@ -39,9 +39,7 @@ NO_LINKS = (
 )
 @with_store
 @click.pass_context
-def provision_command(
-    context: click.Context, source: Path, target: Path | None, store_url: str | None, *, is_dry: bool
-) -> None:
+def provision_command(context: click.Context, source: Path, target: Path | None, *, is_dry: bool) -> None:
     """Add, change and move the devices, households and people of a CSV file.
 
     The first line names the columns: device, kind, timezone, serial, meter_point, household, from, name, postcode,
@@ -51,7 +49,7 @@ def provision_command(
     settings: Settings = context.obj
     if target:
         _check_target(target)
-    store, now = opened(settings, store_url, may_create=not is_dry), int(time.time())
+    store, now = opened(settings, may_create=not is_dry), int(time.time())
     accounts = Accounts(store, Passwords(), lambda: now)
     check_mail(settings)
     fault = "" if target or settings.smtp or is_dry else NO_LINKS

@@ -399,6 +399,13 @@ def test_an_error_is_one_line_on_stderr_with_exit_code_2(url: str, arguments: li
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("group", [[], ["device"]])
+def test_a_group_without_a_command_prints_its_help(group: list[str]) -> None:
+    said = wattfall(*group)
+    assert (said.exit_code, said.stderr.splitlines()[1]) == (2, "")
+    assert "\nCommands:\n" in said.stderr
+
+
 def test_an_invalid_period_is_named() -> None:
     wattfall("device", "set", "cad-1")
     result = wattfall("show", "day", "cad-1", "2026-02-30")
