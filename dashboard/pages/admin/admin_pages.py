@@ -97,8 +97,8 @@ def _upload_form() -> Response:
 
 
 def _upload_page(fault: str = "", **context: object) -> Response:
-    nothing = {"report": None, "rows": "", "refused": [], "links": "", "codes": "", "devices": "", "is_dry": True}
-    shown: dict[str, object] = {**nothing, **context}
+    shown: dict[str, object] = {"report": None, "rows": "", "refused": [], "links": "", "codes": "", "devices": ""}
+    shown |= {"is_dry": True, **context}
     return render(
         "admin_upload.html",
         422 if fault else 200,
