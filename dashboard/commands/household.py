@@ -19,7 +19,7 @@ from aggregator.support.audit import Audit
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.household_export import export
 from dashboard.accounts.users import Passwords
-from dashboard.text.language import ENGLISH
+from dashboard.text.language import languages
 from dashboard.web.cache import forget_cached
 
 
@@ -49,7 +49,7 @@ def export_household(settings: Settings, household: str, target: Path) -> None:
         raise ConfigurationError(f"{target} cannot be made: {error.strerror}") from error
     record_household_export(audit, operator(), devices, now)
     with os.fdopen(handle, "wb") as file:
-        for piece in export(store, audit, household, people, now, ENGLISH):
+        for piece in export(store, audit, household, people, now, languages().values()):
             file.write(piece)
     click.echo(f"{target} holds {household}: devices {len(devices)}, accounts {len(people)}")
 
