@@ -37,11 +37,13 @@ WAYS = [("sqlite", "as sent"), ("sqlite", "backwards"), ("memory", "shuffled")]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "order" in metafunc.fixturenames:
         metafunc.parametrize(("store", "order"), WAYS, indirect=True)
+    elif "store" in metafunc.fixturenames:
+        metafunc.parametrize("store", ["sqlite", "memory"], indirect=True)
 
 
 @pytest.fixture
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    with store_of(getattr(request, "param", "sqlite")) as opened:
+    with store_of(request.param) as opened:
         yield opened
 
 
