@@ -21,10 +21,12 @@ from dashboard.charts.view import View
 from dashboard.pages.account import account_page
 from dashboard.pages.admin import admin_pages
 from dashboard.pages.admin.admin_forms import AdminServices
+from dashboard.pages.history import history_page
+from dashboard.pages.history.import_jobs import ImportJobs
 from dashboard.pages.household import page_callbacks, slots
 from dashboard.pages.household.page import INDEX, RENDERER, layout, region_of
 from dashboard.pages.household.page_callbacks import show_live, show_page
-from dashboard.pages.support import support_pages
+from dashboard.pages.support import data_quality, support_pages
 from dashboard.pages.tariff import tariff_page
 from dashboard.text.language import text
 from dashboard.web import ingest_routes, request_guard, responses, user_limits
@@ -69,6 +71,11 @@ def create_app(
     page_callbacks.add_routes(app.server, data)
     api_routes.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
+    jobs = ImportJobs(store, clock)
+    history_page.add_routes(
+        app.server,
+        history_page.HistoryServices(data, jobs, services.audit, services.throttle, data_quality.reason_words),
+    )
     support_pages.add_routes(app.server, data, Audit(store, settings.audit_secrets))
     admin_pages.add_routes(
         app.server,

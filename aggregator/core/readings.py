@@ -69,6 +69,7 @@ REASONS = {
     "ambiguous_time": "a local time occurred twice when the clocks went back, and nothing says which one it is",
     "no_such_time": "a local time does not exist, because the clocks went forward",
     "erased": "the data of this time were erased for the household that lived there",
+    "not_your_days": "another household lived there at this time",
     "our_fault": "Wattfall failed to process it, through a fault of its own",
     "contradiction": "another row gives another figure for the same time",
 }

@@ -7,11 +7,11 @@ row. Where a role could be two columns', it is a `Doubt` that `--columns` decide
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from aggregator.core.errors import ConfigurationError, Refused, shown
-from aggregator.intake.imports.understanding import FIGURE_FIELDS, TIMES, Doubt
+from aggregator.core.errors import ConfigurationError, Phrase, Refused
+from aggregator.intake.imports.understanding import FIGURE_FIELDS, TIMES, Doubt, only_made, quoted
 from aggregator.intake.imports.vocabulary import (
     EXPORT,
     IMPORT,
@@ -30,11 +30,11 @@ from aggregator.intake.tables.text_tables import is_number
 
 _CATEGORIES = 60  # different values of a column; more are no category
 _NAMES = 12  # columns listed in an error
+_NEED = "name them with --columns, like time=Date,import_kwh=Elec"
 _HOUR = re.compile(r"[HhEP]{0,2}([0-9]{1,2})(?:[:.]00(?::00)?)?")
 _BARE_CLOCK = re.compile(r"(?:[01]?[0-9]|2[0-4])\.[0-5][0-9]|(?:[01][0-9]|2[0-4])[0-5][0-9]")
 _OF_UNIT = re.compile("unit|einheit|eenheid|enh|yksik|jednost|unidad|uom")
 _PART = re.compile(r"\b(t[1-4]|p[1-6]|f[1-9]|f10|l[1-3]|[abc]|[1-9]|tari[ef]f? ?[1-4]|electricity[12]|rate ?[1-4])\b")
-_NEED = "name them with --columns, like time=Date,import_kwh=Elec"
 
 
 class TypedColumn(NamedTuple):
@@ -105,7 +105,7 @@ def roles_of(columns: Sequence[TypedColumn]) -> tuple[Roles, list[Doubt]]:
     told_by = telling(columns)
     figures = _figures([one for one in columns if one.place not in times], bool(told_by), doubts)
     if not figures:
-        raise ConfigurationError(unknown_columns(columns, "no figure of energy"))
+        raise ConfigurationError(unknown_columns(columns, Phrase("no figure of energy")))
     used = {place for one in figures for place in one.places} | {*times} | {one.place for one in told_by}
     groups = [one.place for one in columns if one.place not in used and _may_group(one)]
     main, clock, end, end_clock = times
@@ -142,7 +142,7 @@ def _times(columns: Sequence[TypedColumn], doubts: list[Doubt]) -> tuple[_Times,
     dated = [one for one in columns if one.type in ("time", "date") and not one.said.is_ignored]
     dated = [one for one in dated if len(one.values) > 1] or dated
     if not dated:
-        raise ConfigurationError(unknown_columns(columns, "no time"))
+        raise ConfigurationError(unknown_columns(columns, Phrase("no time")))
     clocks = [one for one in columns if one.type in ("clock", "hour") and not one.said.unit]
     starts = [one for one in dated if "start" in one.said.meanings]
     ends = [one for one in dated if "end" in one.said.meanings and one not in starts]
@@ -164,9 +164,8 @@ def _main_time(candidates: Sequence[TypedColumn], has_clocks: bool, doubts: list
     if len(utc) == 1:
         return utc[0]
     names = [candidates[0].name, *(one.name for one in rivals)]
-    doubts.append(
-        Doubt("--columns", f"the time of a row may be {quoted(names)}", tuple(f"time={one}" for one in names))
-    )
+    text = Phrase("the time of a row may be {names}", names=quoted(names))
+    doubts.append(Doubt("--columns", text, tuple(f"time={one}" for one in names)))
     return candidates[0]
 
 
@@ -205,9 +204,7 @@ def _figures(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
         varying = [one for one in of_home if len(one.values) > 1 and not _is_id(one)]
         chosen = varying or [one for one in of_home if not _is_id(one)]
     if not chosen and candidates:
-        names = quoted(one.name for one in candidates)
-        text = f"{names} is what panels made: neither import nor export"
-        doubts.append(Doubt("--direction", text, (IMPORT, EXPORT)))
+        doubts.append(Doubt("--direction", only_made(one.name for one in candidates), (IMPORT, EXPORT)))
         chosen = candidates
     if all(one.said.kind == POWER and one not in grid for one in chosen):
         chosen = [one for one in of_home if one.said.unit in WATT_HOURS] or chosen
@@ -234,9 +231,10 @@ def _grouped(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
         if len(parts) > 1 and not _are_parts(parts):
             register = "_register" if kind == REGISTER else ""
             field = f"{channel or IMPORT}{register}_{(parts[0].said.unit or 'kWh').lower()}"
-            names = [one.name for one in parts]
-            values = tuple(f"{field}={name}" for name in names)
-            doubts.append(Doubt("--columns", f"the {channel or 'energy'} may be {quoted(names)}", values))
+            text = Phrase(
+                "the {what} may be {names}", what=channel or "energy", names=quoted(one.name for one in parts)
+            )
+            doubts.append(Doubt("--columns", text, tuple(f"{field}={one.name}" for one in parts)))
             parts = parts[:1]
         name = " + ".join(one.name for one in parts)
         figures.append(Figure(tuple(one.place for one in parts), channel, kind, parts[0].said.unit, name))
@@ -260,15 +258,14 @@ def _are_parts(columns: Sequence[TypedColumn]) -> bool:
     return len(stems) == 1
 
 
-def quoted(names: Iterable[str]) -> str:
-    return ", ".join(map(shown, names))
-
-
-def unknown_columns(columns: Sequence[TypedColumn], missing: str) -> str:
+def unknown_columns(columns: Sequence[TypedColumn], missing: Phrase) -> Phrase:
     """Return the error for a table without a needed column."""
-    more = f" and {len(columns) - _NAMES} more" if len(columns) > _NAMES else ""
-    names = quoted(one.name for one in columns[:_NAMES])
-    return f"the file has the columns {names}{more}, and {missing} among them; {_NEED}"
+    text = "the file has the columns {names}, and {missing} among them; " + _NEED
+    return Phrase(text, names=_first(columns), missing=missing)
+
+
+def _first(columns: Sequence[TypedColumn]) -> str:
+    return quoted(one.name for one in columns[:_NAMES]) + (", ..." if len(columns) > _NAMES else "")
 
 
 # Roles as they are named
@@ -314,7 +311,5 @@ def _places(columns: Sequence[TypedColumn], name: str) -> tuple[int, ...]:
     wanted = [name] if plain(name) in by_name else name.split("+")
     missing = [one.strip() for one in wanted if plain(one) not in by_name]
     if missing:
-        names = quoted(one.name for one in columns[:_NAMES])
-        more = f" and {len(columns) - _NAMES} more" if len(columns) > _NAMES else ""
-        raise ConfigurationError(f"the file has the columns {names}{more}, not {quoted(missing)}; {_NEED}")
+        raise ConfigurationError(f"the file has the columns {_first(columns)}, not {quoted(missing)}; {_NEED}")
     return tuple(by_name[plain(one)] for one in wanted)

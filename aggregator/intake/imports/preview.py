@@ -11,6 +11,7 @@ from functools import lru_cache
 from statistics import StatisticsError, correlation
 from zoneinfo import ZoneInfo
 
+from aggregator.core.errors import Phrase
 from aggregator.core.periods import HOUR, day_of
 from aggregator.intake.imports.rows import MICRO
 from aggregator.intake.imports.understanding import Brake, Energy, Known, Understanding
@@ -22,6 +23,7 @@ _LIKE, _CLEARLY = 0.7, 0.15  # the correlation of the same usage, and how much l
 _COMMON = 5 * 24  # hours that are compared at least
 _MONOTONE, _A_FALL = 24, 4  # energy that rises so often falls more than once in so many rises
 _CHANNELS = ("import", "export", "volume")
+SHOWN_DAYS = 62  # of a short file
 
 
 class FigureCourse:
@@ -102,6 +104,7 @@ def previewed(
         start=preview.start,
         end=preview.end,
         months=tuple((month, _sum(some)) for month, some in months.items()),
+        days=tuple(days.items()) if len(days) <= SHOWN_DAYS else (),
         largest=max(sums.items(), key=lambda one: one[1], default=None),
         smallest=min(sums.items(), key=lambda one: one[1], default=None),
     )
@@ -116,35 +119,52 @@ def _row_brakes(reasons: Counter[str], total: int, known: Known) -> Iterator[Bra
     refused = reasons.total() - reasons["no_values"] - reasons["contradiction"]
     if refused > max(total * FEW, min(2, total // 10)):
         worst, count = max(reasons.items(), key=lambda one: one[1])
-        yield Brake("refused", f"{refused} of {total} rows would be refused, {count} as {worst}", "--allow refused")
+        text = Phrase(
+            "{refused} of {total} rows would be refused, {count} as {worst}",
+            refused=refused,
+            total=total,
+            count=count,
+            worst=worst,
+        )
+        yield Brake("refused", text, "--allow refused")
     skipped, twice = reasons["no_such_time"], reasons["ambiguous_time"]
     if (skipped or twice) and not known.is_zone_named:
-        text = (
-            f"in {known.zone} the clocks skip {skipped} of its times in spring, and {twice} may occur twice in autumn"
+        text = Phrase(
+            "in {zone} the clocks skip {skipped} of its times in spring, and {twice} may occur twice in autumn",
+            zone=known.zone,
+            skipped=skipped,
+            twice=twice,
         )
         yield Brake("clock", text, f"--timezone, like --timezone {known.zone} or UTC")
     if (count := reasons["contradiction"]) > total * FEW_CONTRADICTIONS:
-        text = f"{count} of {total} rows contradict each other"
+        text = Phrase("{count} of {total} rows contradict each other", count=count, total=total)
         yield Brake("contradiction", text, "--where, --columns, or --allow contradiction")
 
 
 def _energy_brakes(preview: FileTotals, days: dict[str, Energy]) -> Iterator[Brake]:
     for name, course in zip(_CHANNELS, preview.courses, strict=True):
         if not preview.is_instant and course.is_counter:
-            text = f"the {name} rises {course.rises} times and falls {course.falls} times, like a register or a counter"
+            text = Phrase(
+                "the {name} rises {rises} times and falls {falls} times, like a register or a counter",
+                name=name,
+                rises=course.rises,
+                falls=course.falls,
+            )
             yield Brake("register", text, "--kind register, --columns without it, or --allow register")
             break
     largest = max(
         ((wh or 0, day, place) for day, one in days.items() for place, wh in enumerate(one[:2])), default=None
     )
     if largest and largest[0] > _MOST_WH_A_DAY:
-        text = f"{largest[1]} has {largest[0] / 1000:,.0f} kWh {_CHANNELS[largest[2]]}"
+        kwh = f"{largest[0] / 1000:,.0f}"
+        text = Phrase("{day} has {kwh} kWh {name}", day=largest[1], kwh=kwh, name=_CHANNELS[largest[2]])
         yield Brake("implausible", text, "--unit, or --allow implausible")
     imports = {day: one.import_wh for day, one in days.items() if one.import_wh is not None}
     both = [wh + (days[day].export_wh or 0) for day, wh in imports.items()]
     mean = sum(both) / len(both) if both else 0
     if len(imports) >= 3 and 0 < mean < _LEAST_WH_A_DAY:
-        yield Brake("implausible", f"a day has {mean:.0f} Wh in the mean", "--unit, or --allow implausible")
+        text = Phrase("a day has {wh} Wh in the mean", wh=round(mean))
+        yield Brake("implausible", text, "--unit, or --allow implausible")
 
 
 # The clock, by what is known
@@ -160,8 +180,12 @@ def _clock_brakes(preview: FileTotals, known: Known) -> Iterator[Brake]:
         alike = {shift: _likeness(own, stored, shift * HOUR) for shift in range(-2, 3)}
         best = max(alike, key=alike.__getitem__)
         if alike[best] > _LIKE and alike[0] < alike[best] - _CLEARLY:
-            way = "early" if best > 0 else "late"
-            text = f"all through {season} the file is {abs(best)} h {way} against what is known"
+            text = Phrase(
+                "all through {season} the file is {hours} h {way} against what is known",
+                season=season,
+                hours=abs(best),
+                way="early" if best > 0 else "late",
+            )
             yield Brake("clock", text, "--timezone, --time, or --allow clock")
             return
 

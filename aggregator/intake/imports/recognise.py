@@ -11,11 +11,11 @@ from contextlib import closing, contextmanager
 from itertools import islice
 from typing import NamedTuple
 
-from aggregator.core.errors import ConfigurationError, Refused, shown
+from aggregator.core.errors import ConfigurationError, Phrase, Refused, chained, shown
 from aggregator.core.periods import DAY_S, HOUR, iso_local
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.formats.message import check_instant_of
-from aggregator.intake.imports.columns import TypedColumn, quoted, roles_of, telling, typed, with_named
+from aggregator.intake.imports.columns import TypedColumn, roles_of, telling, typed, with_named
 from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
 from aggregator.intake.imports.judgement import SAMPLE_ROWS, Judged, judged
 from aggregator.intake.imports.preview import FileTotals, previewed
@@ -27,6 +27,8 @@ from aggregator.intake.imports.understanding import (
     RefusedRows,
     Understanding,
     named_columns,
+    only_made,
+    quoted,
 )
 from aggregator.intake.imports.vocabulary import (
     EXPORT,
@@ -86,8 +88,8 @@ def _decided(table: FileTable, known: Known) -> Judged:
     most = min(SAMPLE_ROWS, max(_FEWEST, _CELLS // len(table.names)))
     sample = [cells for _, _, cells in islice(table.rows(), most) if cells[0][:1] != "!"]
     if not sample:
-        refused = next((cells[0][1:] for _, _, cells in table.rows()), "it is empty")
-        raise ConfigurationError(f"no row of the file can be used: {refused}")
+        refused = next((cells[0][1:] for _, _, cells in table.rows()), Phrase("it is empty"))
+        raise ConfigurationError(Phrase("no row of the file can be used: {refused}", refused=refused))
     width = len(table.names)
     rows = [(row + [""] * (width - len(row)))[:width] for row in sample]
     columns, profile = _of_meter(typed(table.names, rows), known.meter), profile_of(table.names)
@@ -126,10 +128,12 @@ def _with_told(
     made = {text for text in said if said_by(text).is_generation}
     unknown = sorted(text for text in said - made if not said_by(text).channel)[:FIRST]
     if unknown:
-        return roles, [Doubt("--direction", f"the direction of {quoted(unknown)} is not known", (IMPORT, EXPORT))]
+        text = Phrase("the direction of {names} is not known", names=quoted(unknown))
+        return roles, [Doubt("--direction", text, (IMPORT, EXPORT))]
     if made == said:
-        text = f"{quoted(sorted(made)[:FIRST])} is what panels made: neither import nor export"
-        return roles, [Doubt("--columns", text if made else "no row tells of electric energy")]
+        return roles, [
+            Doubt("--columns", only_made(sorted(made)) if made else Phrase("no row tells of electric energy"))
+        ]
     return roles, []
 
 
@@ -140,9 +144,13 @@ def _of_home(columns: Sequence[TypedColumn], roles: Roles) -> list[Doubt]:
     if not made or not weak:
         return []
     named = [f"{one.channel}_{(one.unit or 'kWh').lower()}={one.name}" for one in roles.figures if one.channel]
-    text = f"{quoted(one.name for one in weak)} may be what the home uses and not what the grid gives"
+    text = Phrase(
+        "{names} may be what the home uses and not what the grid gives, beside {made}",
+        names=quoted(one.name for one in weak),
+        made=quoted(made),
+    )
     others = [one for one in named if not one.startswith(IMPORT)]
-    return [Doubt("--columns", f"{text}, beside {quoted(made)}", tuple(map(",".join, filter(None, (named, others)))))]
+    return [Doubt("--columns", text, tuple(map(",".join, filter(None, (named, others)))))]
 
 
 def _hints(table: FileTable) -> tuple[str, str]:
@@ -165,18 +173,30 @@ def _of_meter(columns: Sequence[TypedColumn], meter: str) -> list[TypedColumn]:
 def _understood(table: FileTable, found: Judged) -> Understanding:
     layout, roles, names = found.layout, found.layout.roles, table.names
     places = [names[place] for place in (roles.time, roles.clock, roles.end) if place is not None]
-    figures = [
-        f"{one.name} = {one.channel or layout.direction} {one.kind or layout.kind} in {one.unit or layout.unit}"
+    notation = Phrase(
+        "{encoding}, columns separated by {delimiter}, header in line {line}",
+        encoding=table.encoding,
+        delimiter=shown(table.delimiter),
+        line=table.header,
+    )
+    edge = Phrase("end of the interval") if layout.edge == "end" else Phrase("start of the interval")
+    times = chained("{one} and {other}", dict.fromkeys(places))
+    figures = (
+        Phrase(
+            "{name} = {channel} {kind} in {unit}",
+            name=one.name,
+            channel=one.channel or layout.direction,
+            kind=one.kind or layout.kind,
+            unit=one.unit or layout.unit,
+        )
         for one in roles.figures
-    ]
-    notation = f"{table.encoding}, columns separated by {shown(table.delimiter)}, header in line {table.header}"
+    )
+    zone = Phrase("by the column's name") if roles.is_utc else Phrase("of times without an offset")
     said = (
         Choice("file", table.format, notation if table.delimiter else ""),
-        Choice(
-            "time", " and ".join(dict.fromkeys(places)), "" if layout.is_instant else f"{layout.edge} of the interval"
-        ),
-        Choice("figures", "; ".join(figures)),
-        Choice("zone", layout.zone, "by the column's name" if roles.is_utc else "of times without an offset"),
+        Choice("time", times, "" if layout.is_instant else edge),
+        Choice("figures", chained("{one}; {other}", figures)),
+        Choice("zone", layout.zone, zone),
     )
     first = tuple(islice(_first_rows(table, layout), FIRST))
     return Understanding(table.format, (*said, *found.choices), found.doubts, first_rows=first)
@@ -191,14 +211,16 @@ def _first_rows(table: FileTable, layout: Layout) -> Iterator[str]:
             continue
         if found and found.has_values:
             time = iso_local(found.time, layout.zone) if isinstance(found.time, int) else found.time
-            yield f"{table.unit} {found.line}: {time} {_figures_text(found, layout)}"
+            what = Phrase("{unit} {line}: {time}", unit=table.unit, line=found.line, time=time)
+            yield chained("{one}, {other}", [what, *_figures(found, layout)])
 
 
-def _figures_text(row: FileRow, layout: Layout) -> str:
+def _figures(row: FileRow, layout: Layout) -> Iterator[Phrase]:
     scale, unit = (1, "Wh") if layout.is_instant else (MICRO, "W" if layout.kind == POWER else "Wh")
     named = (("import", row.imported, unit), ("export", row.exported, unit), ("volume", row.volume, "l"))
-    figures = [f"{name} {value / scale:,.10g} {of}" for name, value, of in named if value is not None]
-    return ", ".join([*figures, *([f"power {row.power_w} W"] if row.power_w is not None else [])])
+    for name, value, of in (*named, ("power", row.power_w and row.power_w * scale, "W")):
+        if value is not None:
+            yield Phrase("{name} {value} {unit}", name=name, value=f"{value / scale:,.10g}", unit=of)
 
 
 # Reading rows

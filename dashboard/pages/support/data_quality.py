@@ -40,6 +40,7 @@ REASONS = {
     "too_old": text("a time before the retention, which only an import may bring"),
     "contradicts_neighbours": text("a late register that contradicts those around it, as of a wrong clock"),
     "erased": text("the data of this time were erased for the household that lived there"),
+    "not_your_days": text("a time at which another household lived there"),
     "server_clock": text("the server’s clock is behind those of most devices; their messages wait"),
     "not_a_number": text("a figure that is no number"),
     "not_whole": text("a figure that is not whole"),
