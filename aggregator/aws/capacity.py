@@ -22,7 +22,7 @@ NEW_TABLE_UNITS, TABLE_UNITS = 4_000, 40_000  # write units a second: of a new t
 PUBLISHES, CONNECTIONS, CONNECTS = 20_000, 500_000, 500  # IoT Core: messages a second, devices, connects a second
 REQUESTS = 5_000  # a second, to the HTTP API: the throttle of the template
 CALLS, UNRESERVED = 1_000, 100  # of Lambda at once, in an account; what no function may reserve
-FIXED_CALLS = 68  # reserved in the template by `watched`, `fleet`, `closing` and `verify`
+FIXED_CALLS = 69  # reserved in the template by `watched`, `fleet`, `closing`, `erasing` and `verify`
 RESERVED = {
     "IngestConcurrency": 1,
     "DaysConcurrency": 1,

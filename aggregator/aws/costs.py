@@ -36,6 +36,7 @@ PRICES = {  # dollars
     "invocation": 0.20e-6,  # Lambda
     "GB-second": 13.3334e-6,  # on arm64
     "alarm": 0.10,  # CloudWatch
+    "secret": 0.40,  # Secrets Manager
     "instance-hour": 0.0168,  # t4g.small
     "balancer-hour": 0.0225,
 }
@@ -301,7 +302,7 @@ def request_s(plan: Plan) -> float:
 
 
 def _alarms(plan: Plan) -> CostRow:
-    return CostRow("alarms", "CloudWatch", 0, 0, 0, plan.alarms * PRICES["alarm"])
+    return CostRow("alarms, secret", "CloudWatch", 0, 0, 0, plan.alarms * PRICES["alarm"] + PRICES["secret"])
 
 
 def _web(plan: Plan) -> CostRow:
@@ -310,8 +311,7 @@ def _web(plan: Plan) -> CostRow:
 
 
 def _priced(step: str, table: str, requests: float, writes: float, reads: float) -> CostRow:
-    dollars = writes * PRICES["write unit"] + reads * PRICES["read unit"]
-    return CostRow(step, table, requests, writes, reads, dollars)
+    return CostRow(step, table, requests, writes, reads, writes * PRICES["write unit"] + reads * PRICES["read unit"])
 
 
 def plan_of(parameters: Mapping[str, float], alarms: int, **more: int | float) -> Plan:

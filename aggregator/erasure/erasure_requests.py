@@ -75,9 +75,9 @@ def has_begun(store: Store, household: str) -> bool:
 
 
 def overdue(store: Store, now: int) -> list[str]:
-    """Return the households whose erasure is due at `now` (UTC seconds), or has begun, and is not done."""
+    """Return the households whose erasure was due or has begun by `now` (UTC seconds), and is not done."""
     found = [(key, ErasureRequest(*orjson.loads(body))) for key, body in store.records(ERASURES.of(), limit=PAGE)]
-    return [key for key, one in found if one.state in (_BEGINS, _BEGUN) or (one.state == _ASKED and one.at <= now)]
+    return [key for key, one in found if one.state in (_ASKED, _BEGINS, _BEGUN) and one.at <= now]
 
 
 def take_back(store: Store, household: str) -> bool:

@@ -94,7 +94,7 @@ def erase_household(
 @with_store
 @click.pass_obj
 def due_households(settings: Settings, store_url: str | None) -> None:
-    """Name the households whose erasure is due and not done, a line each; on AWS a person carries them out."""
+    """Name the households whose erasure is due and not done, a line each."""
     for household in overdue(opened(settings, store_url), int(time.time())):
         click.echo(household)
 

@@ -107,6 +107,10 @@ class SqliteLayers(SqliteLive):
                 bodies = (pack_block(block, kept) if kept else None, pack_intervals(left) if left else None)
                 self._run(_PUT, device_id, block, layer, written, *bodies)
 
+    def _imported_readings(self, layer: int, *span: Any) -> list[Reading]:  # noqa: ANN401 - device, first, last
+        rows = [row for row in self._all(_LAYERS.format("readings"), *span) if row[1] == layer]
+        return self._intact(partial(_by_layer, _readings), *span, rows).get(layer, [])
+
     def _with_readings(self, own: list[Reading], device_id: str, first: int, last: int) -> list[Reading]:
         """Return a device's own readings of blocks, and those of its layers."""
         return self._overlaid(own, "readings", _readings, device_id, first, last)

@@ -32,6 +32,7 @@ from aggregator.core.documents import Document, Names, Part, decode, encode, spl
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_start, window
 from aggregator.core.readings import Interval, Reading, merged
+from aggregator.store.layers import OWN
 from aggregator.store.port import READINGS, Blocks, Written, is_feed
 from aggregator.store.sqlite.sqlite_erasing import SqliteErasing
 from aggregator.store.sqlite.sqlite_layers import (
@@ -44,8 +45,7 @@ from aggregator.store.sqlite.sqlite_layers import (
     reading_rows,
 )
 
-_DOCUMENT = "created, changed, body"
-_VALUES, _INTERVAL = ", ".join(Reading._fields[1:]), ", ".join(Interval._fields)
+_DOCUMENT, _VALUES, _INTERVAL = "created, changed, body", ", ".join(Reading._fields[1:]), ", ".join(Interval._fields)
 _whole = partial(decode, names=None)
 
 _NEAREST = "SELECT {0} FROM {1} WHERE device_id = ? AND {0} {2} ? ORDER BY {0} {3} LIMIT 1"
@@ -137,10 +137,12 @@ class SqliteStore(SqliteErasing):
 
     def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
         """Return the readings of the blocks that start from `first` to `last`, by time."""
-        return self._with_readings(self.own_readings(device_id, first, last), device_id, first, last)
+        return self._with_readings(self.layer_readings(device_id, first, last), device_id, first, last)
 
-    def own_readings(self, device_id: str, first: int, last: int) -> list[Reading]:
-        """Return the readings of these blocks that the device itself has sent, by time."""
+    def layer_readings(self, device_id: str, first: int, last: int, layer: int = OWN) -> list[Reading]:
+        """Return the readings of a layer in these blocks, by time."""
+        if layer != OWN:
+            return self._imported_readings(layer, device_id, first, last)
         query = "SELECT start, body FROM readings WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start"
         rows = self._all(query, device_id, first, last)
         packed = [one for start, body in rows for one in self._intact(unpack_block, device_id, start, body)]
@@ -291,7 +293,7 @@ class SqliteStore(SqliteErasing):
     def _block_or_quarantine(self, device_id: str, start: int) -> list[Reading]:
         """Return the own readings of a block. Move a damaged packed one to the quarantine, and return the others."""
         try:
-            return self.own_readings(device_id, start, start)
+            return self.layer_readings(device_id, start, start)
         except Damaged as error:
             self.quarantine(READINGS, device_id, [str(start)], str(error))
             self._run(
@@ -300,7 +302,7 @@ class SqliteStore(SqliteErasing):
                 *(device_id, start),
             )
             self._run("DELETE FROM readings WHERE device_id = ? AND start = ?", device_id, start)
-            return self.own_readings(device_id, start, start)
+            return self.layer_readings(device_id, start, start)
 
 
 @lru_cache(maxsize=4096)

@@ -163,7 +163,6 @@ def _audit(support: SupportServices) -> Response:
     zones = _zones(support, listed)
     return render(
         "support_audit.html",
-        typed="",
         rows=[
             row(entry, now, support_words.UTC, zones.get(entry.device_id, support_words.UTC), lang) for entry in listed
         ],
