@@ -210,8 +210,7 @@ def check_instant(text: object, now: int) -> int:
     """The instant (UTC seconds) of `at`, if it can be one as of `now`. Raises Refused."""
     if type(text) is not str or len(text) > MAX_TIME:
         raise Refused("bad_time", f"at is {shown(text)}")
-    at = _instant(text)
-    if at > now + AHEAD_S:
+    if (at := _instant(text)) > now + AHEAD_S:
         raise Refused("in_the_future", f"at {text!r} is {at - now} s ahead of the clock")
     return at
 

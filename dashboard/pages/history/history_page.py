@@ -39,6 +39,7 @@ AROUND = 4096  # bytes of a form around its file
 UPLOADS = 2  # at once in a process; each takes a thread as long as its sender needs
 REFRESH_S = 2
 OWN_REASON = "on the page of the household"
+CHANGED = text("Something has changed meanwhile. This is how it stands now.")
 NO_FILE = text("Choose a file.")
 TOO_LARGE = text("This file is larger than {most} MB. Bring it in parts, for instance a year at a time.")
 FULL = text("Others bring files at this moment, or this home has one that is not finished. Try again soon.")
@@ -85,7 +86,7 @@ def add_routes(server: Flask, services: HistoryServices) -> None:
 
     @page.get("")
     def show(device_id: str) -> Response:
-        return _page(_request(services, device_id))
+        return _page(_request(services, device_id), undone=request.args.get("undo", ""))
 
     @page.post("")
     def act(device_id: str) -> Response | Answer:
@@ -126,18 +127,22 @@ def _received(history: HistoryRequest) -> Response | Answer:
         drop_body(request)
         return _page(history, 413, TOO_LARGE)
     admit_body(request, most)
-    stream = cast(BinaryIO, TemporaryFile())  # noqa: SIM115 - its job closes it
     try:
         sent = request.files.get("file")
-        if sent:
-            copyfileobj(sent.stream, stream)
     except RequestEntityTooLarge:
         return _page(history, 413, TOO_LARGE)
-    size, name = stream.tell(), (sent.filename or "") if sent else ""
-    if not size or size > MOST_BYTES:
-        return _page(history, 413 if size else 422, TOO_LARGE if size else NO_FILE)
-    name = "".join(letter for letter in name.replace("\\", "/").rpartition("/")[2] if letter.isprintable())[:120]
-    if not history.services.jobs.begin(history.device, history.by, name or "file", stream):
+    size = sent.stream.seek(0, 2) if sent else 0
+    if sent is None or not size:
+        return _page(history, 422, NO_FILE)
+    if size > MOST_BYTES:
+        return _page(history, 413, TOO_LARGE)
+    sent.stream.seek(0)
+    stream = cast(BinaryIO, TemporaryFile())  # noqa: SIM115 - its job closes it
+    copyfileobj(sent.stream, stream)
+    name = (sent.filename or "").replace("\\", "/").rpartition("/")[2]
+    name = "".join(letter for letter in name if letter.isprintable())[:120] or "file"
+    if not history.services.jobs.begin(history.device, history.by, name, stream):
+        stream.close()
         return _page(history, 503, FULL)
     return _back(history)
 
@@ -157,7 +162,7 @@ def _act(history: HistoryRequest) -> Response | Answer:
         return _undo(history, form.get("number", ""))
     job = jobs.find(history.device)
     if job is None or form.get("job") != job.job_id or form.get("answers") != str(len(job.answers)):
-        return _back(history)
+        return _page(history, 409, CHANGED)
     if action == "forget" and not job.is_open:
         jobs.forget(job)
     elif action == CANCEL and job.is_open:
@@ -193,14 +198,14 @@ def _audited(history: HistoryRequest, *, file: str = "", undone: str = "") -> st
 def _undo(history: HistoryRequest, number: str) -> Response | Answer:
     record = next((one for one in history.imports() if str(one.number) == number), None)
     if record is None:
-        return _back(history)
+        return _page(history, 409, CHANGED)
     try:
         check_undo(history.services.jobs.store, record)
     except ConfigurationError:
         return _page(history, 409, NOT_ANY_MORE)
     fault = _audited(history, undone=record.id)
     if fault:
-        return _page(history, 422, fault)
+        return _page(history, 422, fault, number)
     if not history.services.jobs.begin_undo(history.device, history.by, record):
         return _page(history, 503, FULL)
     return _back(history)
@@ -209,12 +214,11 @@ def _undo(history: HistoryRequest, number: str) -> Response | Answer:
 # The page
 
 
-def _page(history: HistoryRequest, status: int = 200, fault: str = "") -> Response:
-    """Return the page in its present state; `fault` says why nothing came of a request."""
+def _page(history: HistoryRequest, status: int = 200, fault: str = "", undone: str = "") -> Response:
+    """Return the page in its present state: `fault` says why nothing came of a request, `undone` is asked about."""
     lang, device, services = history.lang, history.device, history.services
     job, now = services.jobs.find(device), services.data.now()
     rows = [history_view.import_row(one, now, device.timezone, lang) for one in history.imports()]
-    undone = request.values.get("number" if request.method == "POST" else "undo", "")
     address = f"{_chart(history)}/history"
     answer = render(
         "history.html",
@@ -243,8 +247,9 @@ def _told(history: HistoryRequest, job: ImportJob) -> dict[str, Any]:
     say = history_view.speaker(lang, history.services.reason_words)
     told: dict[str, Any] = {"fault": say(said.get("fault", "")), "undone": said.get("undone", ""), "outcome": ()}
     if "question" in said:
-        told["question"] = say(said["question"]["text"])
-        told["options"] = [history_view.meaning(*one, say, lang) for one in said["question"]["options"]]
+        question = said["question"]
+        told["question"] = say(question["text"])
+        told["options"] = [history_view.meaning(option, value, say, lang) for option, value in question["options"]]
     if "report" in said:
         told["outcome"] = history_view.outcome(said["report"], say, lang, is_done=job.state != READY)
         told["differs"] = said["report"]["differs"]

@@ -99,7 +99,7 @@ MEANINGS = {
 }
 BRAKES: dict[str, tuple[tuple[str, str], ...]] = {  # the answers to what looks wrong
     "refused": ((ALLOW, "refused"),),
-    "implausible": (*(("--unit", unit) for unit in ("kWh", "Wh", "MWh", "m3")), (ALLOW, "implausible")),
+    "implausible": (*(("--unit", unit) for unit in ("kWh", "Wh", "MWh")), (ALLOW, "implausible")),
     "register": (("--kind", "register"), (ALLOW, "register")),
     "contradiction": ((ALLOW, "contradiction"),),
     "clock": (("--timezone", "UTC"), ("--time", "start"), ("--time", "end"), (ALLOW, "clock")),

@@ -2,8 +2,8 @@
 
 Every process shows a job and takes its answers, by its record. The process that received the file works on it: it looks
 at the record every second, and at once after a word in this process. The file is unnamed, so it ends with its process;
-the record then has no heartbeat any more, and the page says that the file must come again. What was taken in until then
-is an import of its own, which the same file resumes or a person takes back.
+the record has no heartbeat then, and the page asks for the file anew. What was taken in is an import of its own, which
+the same file resumes or a person takes back.
 
 States: waiting (for its turn), looking, asks, ready, taking, undoing (an import is taken back), done, failed.
 """
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 
 class _Stopped(Exception):
-    """The person has cancelled, or the home is not theirs any more."""
+    """The person has cancelled, or the home is no longer theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,10 @@ class ImportJobs:
             self._bell.notify_all()
 
     def forget(self, job: ImportJob) -> None:
-        """Drop the record of a job that has ended."""
-        self.store.drop_record(IMPORT_JOBS.of(), job.device_id)
+        """Drop the record of a job, unless it is another one meanwhile."""
+        body = self.store.record(IMPORT_JOBS.of(), job.device_id)
+        if body and _decoded(body).job_id == job.job_id:
+            self.store.drop_record(IMPORT_JOBS.of(), job.device_id)
 
     def _begin(self, job: ImportJob, work: Callable[..., None], *arguments: BinaryIO) -> bool:
         now = int(time.time())
@@ -155,13 +157,9 @@ class ImportJobs:
             return None if is_taken else _body(job)
 
         with self._bell:
-            if self._running >= MOST_JOBS:
+            if self._running >= MOST_JOBS or self._update(job, begun) != _body(job):
                 return False
             self._running += 1
-        update = self._update(job, begun)
-        if update != _body(job):
-            self._running -= 1
-            return False
         threading.Thread(target=self._work, args=(job, work, *arguments), name="import", daemon=True).start()
         return True
 
@@ -189,9 +187,7 @@ class ImportJobs:
             work(job, *arguments)
         except _Stopped:
             with suppress(StoreAway):
-                body = self.store.record(IMPORT_JOBS.of(), job.device_id)
-                if body and _decoded(body).job_id == job.job_id:
-                    self.forget(job)
+                self.forget(job)
         except ConfigurationError as error:
             fault: str = error.args[0]
             return fault
@@ -242,6 +238,7 @@ class ImportJobs:
 
     def _run(self, job: ImportJob, stream: BinaryIO) -> None:
         """Look at the file and ask, until it is taken in."""
+        stream.seek(0)
         digest = import_records.digest_of(stream)
         while True:
             while not self._turn.acquire(timeout=POLL_S):
@@ -301,11 +298,11 @@ class ImportJobs:
             for one in imports_of(self.store, device.device_id):
                 if (one.digest, one.state, one.is_correction) != (digest, TAKING, job.is_correction):
                     continue
-                if one.number in before:  # the file was taken in before: its import stays
-                    import_records.update_import(self.store, one, state=TAKEN)
-                    continue
                 with suppress(ConfigurationError):  # its device is gone
-                    import_records.undo(self.store, one, job.by, self._clock())
+                    if one.number in before:  # the file was taken in before: its import stays
+                        import_records.update_import(self.store, one, state=TAKEN)
+                    else:
+                        import_records.undo(self.store, one, job.by, self._clock())
             drain(self.store)
             raise
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import pytest
 from babel.messages import Catalog
@@ -15,7 +16,7 @@ from aggregator.core.periods import RECORD_DAYS
 from dashboard.text.language import CATALOGUES
 
 ROOT = Path(__file__).parents[3]
-PHRASES = {"Phrase": None, "chained": None, "_ask": (3,)}  # of what the aggregator says of a file
+PHRASES: dict[str, Any] = {"Phrase": None, "chained": None, "_ask": (3,)}  # of what the aggregator says of a file
 KEYWORDS = {"dashboard": {"say": None, "text": None, "count": (1, 2), **PHRASES}, "aggregator": PHRASES}
 METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2.ext:babel_extract")]
 Sentence = str | tuple[str, ...]
