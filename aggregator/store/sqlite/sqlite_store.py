@@ -150,8 +150,8 @@ class SqliteStore(SqliteErasing):
         rows = self._all(query, device_id, first, last)
         packed = [one for start, body in rows for one in self._intact(unpack_block, device_id, start, body)]
         recent = self._recent(device_id, *_span(first, last))
-        if not packed or not recent:
-            return packed or recent
+        if not packed or not recent or packed[-1].at < recent[0].at:
+            return packed + recent
         known = {reading.at: reading for reading in packed}
         known |= {new.at: merged(known[new.at], new) if new.at in known else new for new in recent}
         return [known[at] for at in sorted(known)]
