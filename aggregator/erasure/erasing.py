@@ -66,8 +66,6 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         yield from leave_household(store, plan.household)
         audit_people.forget(store, audit_people.household_id(plan.household))
     yield
-    while store.scrub():
-        yield
 
 
 def _present_stays(store: Store, plan: ErasurePlan) -> Iterator[tuple[Device, ErasedStay]]:

@@ -20,6 +20,7 @@ from dashboard.accounts.mail import check_mail, invitation, send
 from dashboard.accounts.provision_rows import Refusal, read_rows
 from dashboard.accounts.provisioning import CHANGED, MOVED, OUTCOMES, ProvisionRun, Report, provision, rehearsed
 from dashboard.accounts.users import Passwords, User
+from dashboard.text.words import cell
 
 REASON = "wattfall provision"
 NO_LINKS = (
@@ -99,7 +100,7 @@ class Links:
             send(self._settings, invitation(self._settings, user, token))
             return
         self._file = self._file or _opened(self._target)
-        csv.writer(self._file).writerow([user.email, link_of(self._settings, token)])
+        csv.writer(self._file).writerow([cell(user.email), link_of(self._settings, token)])
         self._file.flush()
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ _NUMBER = re.compile(
 _UNIT_ROW = re.compile(r"[\[(]?\s*(?:|[kM]?Wh?|m3|m³|kVArh|V|A|°C|[€£$]|EUR|GBP|date|time|datetime)\s*[\])]?", re.I)
 
 
-def text_table(stream: BinaryIO, delimiter: str = "") -> FileTable:
+def text_table(stream: BinaryIO) -> FileTable:
     """Return the table of a text file; the stream can seek. Raises ConfigurationError for a file without a table."""
     head = _head(stream)
     encoding = encoding_of(head)
@@ -45,7 +45,7 @@ def text_table(stream: BinaryIO, delimiter: str = "") -> FileTable:
         del lines[-1:]
     if not any(line.strip() for line in lines):
         raise ConfigurationError("the file is empty")
-    found = delimiter or _delimiter(lines[:LOOKED_AT])
+    found = _delimiter(lines[:LOOKED_AT])
     rows = [cells(line, found) for line in lines[:LOOKED_AT]]
     table = table_of(rows)
     if table is None:

@@ -33,6 +33,7 @@ from dashboard.pages.admin.admin_forms import (
     person_form,
 )
 from dashboard.text.language import text
+from dashboard.text.words import cell
 from dashboard.web.responses import reader_language, render
 
 SHOWN = 50  # devices, and people, of a search
@@ -158,7 +159,7 @@ def _carried_out(admin: AdminServices, text: str, *, is_dry: bool) -> tuple[Repo
 
     def deliver(user: User, token: str) -> None:
         if link := admin.delivered(user, token):
-            writer.writerow([user.email, link])
+            writer.writerow([cell(user.email), link])
 
     if is_dry:
         with rehearsed(run) as dry:

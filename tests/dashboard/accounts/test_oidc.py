@@ -11,8 +11,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.settings import load
+from aggregator.store.collections import IDENTITIES
 from aggregator.store.port import Store
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.oidc import RETURN, role_of
@@ -132,6 +133,29 @@ def test_a_verified_address_links_the_unused_account(
     (user,) = accounts.everybody()
     assert (user.user_id, user.household) == (waiting.user_id, "acacia")
     assert accounts.invited(invitation) is None
+
+
+def test_a_link_that_was_cut_off_voids_the_invitation_and_is_completed(
+    client: FlaskClient, store: Store, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = accounts_on(store)
+    waiting = accounts.add("ann@example.org", household="acacia")
+    invitation = accounts.invite(waiting)
+    provider.claims["email_verified"] = True
+    put_record = store.put_record
+
+    def cut_off(collection: str, *rest: object, **more: object) -> bool:
+        if collection == IDENTITIES.of():
+            raise StoreAway("the disk")
+        return put_record(collection, *rest, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as away:
+        away.setattr(store, "put_record", cut_off)
+        walk(client)
+    assert accounts.invited(invitation) is None
+    walk(client)
+    assert [(user.user_id, user.household) for user in accounts.everybody()] == [(waiting.user_id, "acacia")]
+    assert is_signed_in(client)
 
 
 def test_an_address_cannot_take_over_a_used_account(
