@@ -56,7 +56,7 @@ def walk(client: FlaskClient, wanted: str = "/account") -> TestResponse:
     leave = client.get("/sign-in/provider", query_string={"next": wanted})
     if leave.status_code != 302:
         return leave
-    back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"]
+    back = requests.get(leave.location, allow_redirects=False, timeout=60).headers["Location"]
     return client.get(back.removeprefix(HERE))
 
 
@@ -305,7 +305,7 @@ def test_a_token_without_the_providers_signature_is_refused(
 
 def test_an_answer_without_a_pending_request_is_refused(server: Flask, store: Store) -> None:
     leave = browser(server, store).get("/sign-in/provider")
-    back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"]
+    back = requests.get(leave.location, allow_redirects=False, timeout=60).headers["Location"]
     victim = browser(server, store)
     assert victim.get(back.removeprefix(HERE)).status_code == 403
     assert not is_signed_in(victim)
@@ -314,7 +314,7 @@ def test_an_answer_without_a_pending_request_is_refused(server: Flask, store: St
 def returned(client: FlaskClient) -> dict[str, str]:
     """Return the parameters with which the provider sends a browser back."""
     leave = client.get("/sign-in/provider")
-    back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"]
+    back = requests.get(leave.location, allow_redirects=False, timeout=60).headers["Location"]
     return dict(parse_qsl(urlsplit(back).query))
 
 
@@ -347,7 +347,7 @@ def test_a_code_that_was_used_is_refused(
 
 def test_an_answer_works_once(client: FlaskClient) -> None:
     leave = client.get("/sign-in/provider")
-    back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"].removeprefix(HERE)
+    back = requests.get(leave.location, allow_redirects=False, timeout=60).headers["Location"].removeprefix(HERE)
     assert client.get(back).status_code == 303
     assert client.get(back).status_code == 403
 
