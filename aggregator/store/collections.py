@@ -30,7 +30,7 @@ class Collection:
     owner: Owner  # the subject of a record
     lifetime_s: int  # from the last write of a record; or FOR_EVER
     meaning: str
-    shards: int = 0  # for `shard_of`; without a variable part the DynamoDB store spreads the keys itself
+    shards: int = 0  # the number of shards for `shard_of`; 0: not sharded
 
     @property
     def part(self) -> str:
@@ -87,7 +87,7 @@ REFUSED_DAYS = Collection(
 UNKNOWN_TOPICS = Collection(
     "unknown-topics", "kind of topic", "nobody", KEPT_DAYS * DAY_S, "dropped messages of a kind of topic"
 )
-TOKENS = Collection("tokens", "device", "device", FOR_EVER, "hashes of the tokens for sending", shards=64)
+TOKENS = Collection("tokens", "device", "device", FOR_EVER, "hashes of the tokens for sending")
 CLAIMS = Collection("claims", "hash of a code", "device", 30 * DAY_S, "a code to claim a device")
 CLAIMS_NEWEST = Collection("claims/newest", "device", "device", CLAIMS.lifetime_s, "the hash of its newest code")
 SPOOL = Collection("spool", "device and number", "nobody", FOR_EVER, "messages that wait")
@@ -148,7 +148,7 @@ INVITATIONS = Collection(
     "the user who may set a password",
 )
 INVITED = Collection("invited", "user", "person", INVITATIONS.lifetime_s, "the hash of the newest invitation")
-SESSIONS = Collection("sessions", "hash of a token", "person", 180 * DAY_S, "who is signed in", shards=64)
+SESSIONS = Collection("sessions", "hash of a token", "person", 180 * DAY_S, "who is signed in")
 ATTEMPTS = Collection(
     "attempts",
     "hash of an account, or a network",
@@ -198,15 +198,6 @@ COLLECTIONS: tuple[Collection, ...] = (
     *(API_KEYS, API_USES),
     *(ERASURES, MARKS),
 )
-
-_SPREAD = {row.name: row.shards for row in COLLECTIONS if row.shards and not row.part}
-
-
-def partitions(collection: str) -> list[str]:
-    """Return the names of the partitions in which DynamoDB keeps a collection."""
-    shards = _SPREAD.get(collection)
-    return [f"{collection}#{shard:02d}" for shard in range(shards)] if shards else [collection]
-
 
 # Changing a record
 

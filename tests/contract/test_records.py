@@ -8,10 +8,10 @@ import pytest
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.store import Store
-from aggregator.store.collections import TOKENS, partitions, update_record
+from aggregator.store.collections import SESSIONS, TOKENS, update_record
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.stored_records import LAST_KEY, MAX_BODY, Record
+from aggregator.store.stored_records import LAST_KEY, MAX_BODY, PARTITIONS, SPREAD, Record, partitions
 from tests.contract.conftest import Another, Clock
 from tests.contract.dynamo_clients import Answer, Passing
 
@@ -76,8 +76,9 @@ def test_dynamodb_spreads_the_tokens_of_a_fleet_over_partitions(client: AwsDynam
     fill(store, *(f"cad-{number:04d}" for number in range(200)), collection=TOKENS.of())
     found = {item["k"]["S"] for item in client.call("scan", TableName=f"{prefix}-records")["Items"]}
     assert found <= set(partitions(TOKENS.of()))
-    assert len(found) > TOKENS.shards * 3 // 4
+    assert len(found) > PARTITIONS * 3 // 4
     assert len(store.records(TOKENS.of())) == 200
+    assert {TOKENS.of(), SESSIONS.of()} == set(SPREAD)
     store.close()
 
 

@@ -1,7 +1,7 @@
 """The DynamoDB store's registry: devices, search terms, live states and records.
 
 A collection of records is a partition, so one query reads a range of keys. Those that every request of a fleet reads
-(`Collection.shards`) are spread over partitions by the hash of the key, and a range is merged from all of them.
+(`stored_records.SPREAD`) are spread over partitions by the hash of the key, and a range is merged from all of them.
 
 A conditional write of a record leaves a unique mark in its item (`w`). AWS's client repeats a write after a lost
 answer, and the repeated write then fails against the first. The mark distinguishes this case from another writer.
@@ -21,7 +21,6 @@ from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import StoreAway
 from aggregator.core.live import Live, merged_live
 from aggregator.store import search
-from aggregator.store.collections import partitions
 from aggregator.store.dynamodb import document_items, items, live_items
 from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get
 from aggregator.store.dynamodb.device_index import Index, unpack_device
@@ -29,7 +28,7 @@ from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, TELL, Condition
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, ReadView, erase_names, intact
 from aggregator.store.port import Answer
-from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was, check_range, check_record
+from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was, check_range, check_record, partitions
 from aggregator.tariffs.rates import Series
 
 
