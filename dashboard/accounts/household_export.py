@@ -28,17 +28,17 @@ File = tuple[str, Iterable[str]]  # name, and its text in pieces
 
 
 def export(
-    store: Store, audit: Audit, household: str, people: Iterable[User], now: int, language: Language
+    store: Store, audit: Audit, household: str, people: Iterable[User], now: int, spoken: Iterable[Language]
 ) -> Iterator[bytes]:
-    """Yield the ZIP file of a household as of `now` (UTC seconds), in pieces."""
+    """Yield the ZIP file of a household as of `now` (UTC seconds), in pieces; its README in some languages."""
     made_at = datetime.fromtimestamp(now, UTC).timetuple()[:6]
-    return _zipped(_files(store, audit, household, people, now, language), made_at)
+    return _zipped(_files(store, audit, household, people, now, spoken), made_at)
 
 
 def _files(
-    store: Store, audit: Audit, household: str, people: Iterable[User], now: int, language: Language
+    store: Store, audit: Audit, household: str, people: Iterable[User], now: int, spoken: Iterable[Language]
 ) -> Iterator[File]:
-    yield _README, [_readme(household, now, language)]
+    yield _README, ["\n".join(_readme(household, now, one) for one in spoken)]
     yield "account.json", [_json([_account(one) for one in people if one.household == household])]
     for device_id in store.household_devices(household):
         device = store.device(device_id)

@@ -40,7 +40,7 @@ from dashboard.accounts.household_export import export
 from dashboard.accounts.users import ADMIN, SUPPORT, User
 from dashboard.app import create_app
 from dashboard.commands.main import main
-from dashboard.text.language import ENGLISH
+from dashboard.text.language import languages
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from tests.dashboard import homes
@@ -369,7 +369,9 @@ def test_an_open_month_is_in_everything(home: Home) -> None:
     home.store.put_device(Device("cad-2", household="willow"))
     parts = {name: Part(700, None, covered_s=1800) for name in ("h10", "s20")}
     home.store.merge_parts("day", "cad-2", "2026-11-23", "Europe/London", parts)  # not carried into its month yet
-    files = everything(b"".join(export(home.store, Audit(home.store, []), "willow", [], homes.NOW, ENGLISH)))
+    spoken = languages().values()
+    files = everything(b"".join(export(home.store, Audit(home.store, []), "willow", [], homes.NOW, spoken)))
+    assert [one for one in ("as of 2026", "Alles, was Wattfall") if one not in files["README.txt"]] == []
     for level in ("days", "months", "years"):
         assert json.loads(files[f"cad-2/{level}.jsonl"])["import_wh"] == 700
 

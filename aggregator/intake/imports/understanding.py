@@ -113,11 +113,6 @@ class Understanding:
     largest: tuple[str, int] | None = None  # a day and its Wh (or litres)
     smallest: tuple[str, int] | None = None
 
-    @property
-    def is_certain(self) -> bool:
-        """Whether the file can be taken as it is."""
-        return not self.doubts and not self.brakes
-
     def lines(self, zone: str) -> Iterator[str]:
         """Yield it as lines for people, with times of a zone."""
         for what, value, why in self.choices:

@@ -43,7 +43,7 @@ _UNIT_ROW = re.compile(
 _SPAN = re.compile(r"\s+(?:to|bis|tot|til|-|–)\s+")
 
 
-def text_table(stream: BinaryIO, delimiter: str = "") -> FileTable:
+def text_table(stream: BinaryIO) -> FileTable:
     """Return the table of a text file; the stream can seek. Raises ConfigurationError for a file without a table."""
     head = _head(stream)
     encoding = encoding_of(head)
@@ -52,7 +52,7 @@ def text_table(stream: BinaryIO, delimiter: str = "") -> FileTable:
         del lines[-1:]
     if not any(line.strip() for line in lines):
         raise ConfigurationError("the file is empty")
-    found = delimiter or _delimiter(lines[:LOOKED_AT])
+    found = _delimiter(lines[:LOOKED_AT])
     rows = [cells(line, found) for line in lines[:LOOKED_AT]]
     span = _span(rows)
     table = table_of([_split(row, span) for row in rows])

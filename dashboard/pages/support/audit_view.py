@@ -14,7 +14,6 @@ from aggregator.support.audit_entry import KEY
 from dashboard.accounts import access
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
 from dashboard.pages.support import support_words
-from dashboard.pages.support.search_results import device_url
 from dashboard.pages.support.support_request import SupportServices, clock, day_argument, page_argument, staff
 from dashboard.text import words
 from dashboard.text.language import Language, text
@@ -64,7 +63,6 @@ class AuditRow(NamedTuple):
     action: str
     details: str
     device_id: str
-    device_url: str
     reason: str
 
 
@@ -88,7 +86,6 @@ def row(entry: Entry, now: int, zone: str, device_zone: str, lang: Language) -> 
         action_label(entry.action, lang),
         details_label(entry, now, device_zone, lang),
         entry.device_id,
-        device_url(entry.device_id) if entry.device_id else "",
         support_words.reason_label(entry.reason, lang),
     )
 
@@ -163,7 +160,6 @@ def _audit(support: SupportServices) -> Response:
     zones = _zones(support, listed)
     return render(
         "support_audit.html",
-        typed="",
         rows=[
             row(entry, now, support_words.UTC, zones.get(entry.device_id, support_words.UTC), lang) for entry in listed
         ],

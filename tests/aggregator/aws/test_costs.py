@@ -81,7 +81,7 @@ def test_messages_and_functions_follow_from_a_printed_sum() -> None:
     calls = 2 * 10 * WINDOWS + 30 * 86_400 / 3 + 30 * 288 + 30 * 48
     expected = calls * 0.20e-6 + seconds * 1769 / 1024 * 13.3334e-6
     assert found["carry", "Lambda"].dollars == pytest.approx(expected)
-    assert found["alarms", "CloudWatch"].dollars == pytest.approx(6.0)
+    assert found["alarms, secret", "CloudWatch"].dollars == pytest.approx(6.4)
 
 
 def test_a_request_over_http_is_charged_and_no_stream() -> None:
