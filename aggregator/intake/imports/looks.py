@@ -161,7 +161,7 @@ Row = Sequence[str]
 Category = tuple[str, ...]  # the texts of a row that tell of its figure
 
 
-class Told(NamedTuple):
+class CategoriesTold(NamedTuple):
     """What categories tell, and which of them is asked for."""
 
     doubts: tuple[Doubt, ...]
@@ -169,7 +169,7 @@ class Told(NamedTuple):
     is_gas: bool | None  # whether rows of gas count, or all but those; None where no row names gas
 
 
-def told_of(names: Sequence[str], rows: Sequence[Row], roles: Roles, known: Known, later: int) -> Told:
+def told_of(names: Sequence[str], rows: Sequence[Row], roles: Roles, known: Known, later: int) -> CategoriesTold:
     """Return what the categories of rows tell; the last rows are `later` ones of the file."""
     category = [tuple([row[place] for place in roles.categories]) for row in rows]
     every = {values: said_by(" ".join(values)) for values in category}
@@ -188,7 +188,7 @@ def told_of(names: Sequence[str], rows: Sequence[Row], roles: Roles, known: Know
         place, texts = next(((place, {*some}) for place, some in columns if len({*some}) > 1), (0, set()))
         options = tuple(f"{names[place]}={value}" for value in sorted(texts))
         doubts.append(Doubt("--where", f"several rows of one time tell of {' and '.join(sorted(texts))}", options))
-    return Told(tuple(doubts), frozenset(every), is_gas)
+    return CategoriesTold(tuple(doubts), frozenset(every), is_gas)
 
 
 def _meters(
