@@ -28,6 +28,7 @@ from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
+from aggregator.store.occupancies import moved
 from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
@@ -299,6 +300,17 @@ def test_each_household_reads_who_looked_in_its_own_time(home: Home) -> None:
         page = client_of(home, of(household)(home)).get("/who-looked").text
         assert own in page
         assert other not in page
+
+
+def test_a_look_before_a_move_is_written_down_tells_of_the_former_household(home: Home) -> None:
+    audit, looked = Audit(home.store, []), start_of("2026-11-18") + 8 * 3600
+    actions.look_up(audit, Who("u9", "desk@example.org", SUPPORT), CAD, "willow called", looked)
+    before = device(home.store)
+    after = moved(before, "birch", "2026-11-18")
+    actions.record_device(audit, Who("u9", "desk@example.org", SUPPORT), before, after, "moved", looked + 3600)
+    move(home.store, before, "birch", "2026-11-18")
+    people = of("willow")(home), somebody(home.store, "bea@example.org", household="birch")
+    assert ["willow called" in client_of(home, one).get("/who-looked").text for one in people] == [True, False]
 
 
 def test_a_household_sees_its_own_name_of_the_home(home: Home) -> None:
