@@ -5,7 +5,7 @@
 | `recent` | device, instant | the known fields of a reading, the time of its arrival, a check value |
 | `readings` | device, start of a UTC half hour | a packed block (`readings.pack_block`), the time of its last arrival |
 | `intervals` | device, start, end | the known fields of an interval, the time of its arrival, a check value |
-| `layers` | device, start of a half hour, layer | evidence of an import (`sqlite_layers`), the time of its arrival, a check value |
+| `layers` | device, start of a half hour, layer | evidence of an import, its arrival, a check value (`sqlite_layers`) |
 | `days`, `months`, `years` | device, period | an encoded document (`documents`), the time of its last change |
 | `live`, `devices`, `horizons` | device | the live state and a check value; the registry entry; the retention cutoff |
 | `prices` | device, start of a UTC half hour | import and export price of a kWh, as decimal text |
