@@ -4,7 +4,7 @@ Errors are one line on stderr with exit code 2.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from math import isfinite
 from pathlib import Path
@@ -15,7 +15,7 @@ import click
 from aggregator.aws.capacity import catch_up_s, first_devices, first_limit, lag_s, limits, recommended
 from aggregator.aws.costs import PRICES_OF, REGION, CostRow, Plan, is_table, plan_of, rows, total
 from aggregator.aws.deployment import alarm_count, build, parameters
-from aggregator.commands.console import aligned
+from aggregator.commands.console import aligned, overriding
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
@@ -30,9 +30,7 @@ def tables_group() -> None:
     """Manage the tables of a DynamoDB store; an AWS deployment creates them from its template."""
 
 
-def _with_url(command: Callable[..., Any]) -> Callable[..., Any]:
-    option = click.option("--store", "url", metavar="URL", help="dynamodb://PREFIX?region=REGION [WATTFALL_STORE].")
-    return option(command)
+_with_url = overriding("--store", metavar="URL", help="dynamodb://PREFIX?region=REGION [WATTFALL_STORE].")
 
 
 def _client(url: str) -> "tuple[AwsDynamoClient, str]":
@@ -45,11 +43,11 @@ def _client(url: str) -> "tuple[AwsDynamoClient, str]":
 @tables_group.command("create")
 @_with_url
 @click.pass_obj
-def create(settings: Settings, url: str | None) -> None:
+def create(settings: Settings) -> None:
     """Create missing tables; existing ones stay, and their devices are added to the search index."""
     from aggregator.store.dynamodb.tables import create_tables, index_devices
 
-    client, prefix = _client(url or settings.store)
+    client, prefix = _client(settings.store)
     made = 0
     for name in create_tables(client, prefix):
         made += 1
@@ -62,11 +60,11 @@ def create(settings: Settings, url: str | None) -> None:
 @tables_group.command("describe")
 @_with_url
 @click.pass_obj
-def describe(settings: Settings, url: str | None) -> None:
+def describe(settings: Settings) -> None:
     """List the tables; exit code 2 when one is missing. Counts of items are up to six hours old."""
     from aggregator.store.dynamodb.tables import describe_tables
 
-    for name, summary in describe_tables(*_client(url or settings.store)):
+    for name, summary in describe_tables(*_client(settings.store)):
         click.echo(f"{name}\t{summary}")
 
 
@@ -74,11 +72,11 @@ def describe(settings: Settings, url: str | None) -> None:
 @_with_url
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def delete(settings: Settings, url: str | None, *, yes: bool) -> None:
+def delete(settings: Settings, *, yes: bool) -> None:
     """Delete the tables, with every reading and every chart."""
     from aggregator.store.dynamodb.tables import delete_tables
 
-    client, prefix = _client(url or settings.store)
+    client, prefix = _client(settings.store)
     question = f"Remove all tables {prefix}-... in {client.region}, with every reading and every chart? Type {prefix}"
     if not yes and click.prompt(question, default="", show_default=False) != prefix:
         raise ConfigurationError("nothing was removed")
@@ -95,7 +93,7 @@ _WAIT_S, _HIDDEN_S = 1, 600  # for the next message; while a message is worked o
 @click.option("--queue", required=True, metavar="URL", help="The queue DeadLetters of the template's outputs.")
 @_with_url
 @click.pass_obj
-def replay_command(settings: Settings, queue: str, url: str | None) -> None:
+def replay_command(settings: Settings, queue: str) -> None:
     """Process dead letters again: what the queue holds, and the batches in the bucket of which it tells.
 
     What is done leaves the queue and the bucket; what fails again stays. Exit code 1 if anything stays.
@@ -103,7 +101,7 @@ def replay_command(settings: Settings, queue: str, url: str | None) -> None:
     from aggregator.aws.dead_letters import aws_errors, client
 
     failed = done = 0
-    with aws_errors(), closing(open_store(url or settings.store)) as store:
+    with aws_errors(), closing(open_store(settings.store)) as store:
         sqs = client("sqs")
         while messages := _received(sqs, queue):
             for message in messages:

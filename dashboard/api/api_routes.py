@@ -21,8 +21,7 @@ from werkzeug.exceptions import HTTPException
 from aggregator.core.periods import LEVELS
 from aggregator.intake.formats.message import LARGEST
 from aggregator.intake.ingest_endpoint import PATH, IngestEndpoint, IngestRequest
-from aggregator.intake.tokens import Limits
-from dashboard.accounts.accounts import network
+from aggregator.intake.tokens import Limits, network
 from dashboard.accounts.api_keys import CHARTS, LIVE, ApiKeys, key_holder
 from dashboard.accounts.sessions import signed_in
 from dashboard.api import api_answers, openapi
@@ -174,7 +173,8 @@ def add_ingest(server: Flask, endpoint: IngestEndpoint) -> None:
     @api.post(PATH)
     def ingest() -> Response:
         size = request.content_length or 0
-        answer = endpoint.answer(IngestRequest(request.headers, request.args, size, _ingest_body))
+        address = request.remote_addr or ""
+        answer = endpoint.answer(IngestRequest(request.headers, request.args, size, _ingest_body, address))
         return _ingest_answer(answer.content, answer.status, answer.headers)
 
     @api.errorhandler(HTTPException)

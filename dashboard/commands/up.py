@@ -30,10 +30,10 @@ from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User
 from dashboard.server import check_port
 
+_OPTIONS, _SECRET, _STORE, _BACKUPS = "up.json", "secret", "wattfall.db", "backups"
 PATIENCE_S = 30  # seconds for the web process to answer, and for a process to end
 Stopped = Callable[[], bool]
 _Process = subprocess.Popen[bytes]
-_OPTIONS, _SECRET, _STORE, _BACKUPS = "up.json", "secret", "wattfall.db", "backups"
 
 
 @dataclass(frozen=True, slots=True)

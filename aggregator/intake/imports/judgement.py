@@ -4,17 +4,15 @@ Evidence removes what cannot be. What is left is taken (`Choice`); where several
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import Phrase, Refused, chained, shown
+from aggregator.core.errors import Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, day_of, day_start
-from aggregator.intake.imports.columns import hour_number
-from aggregator.intake.imports.looks import Look, candidates, seen, unknown_unit
-from aggregator.intake.imports.rows import Layout, RowReader, short_of_ends
-from aggregator.intake.imports.understanding import Choice, Doubt, Known, quoted, row_filter
+from aggregator.intake.imports.looks import Look, candidates, one_of, seen, short_of_ends, told_of, unknown_unit
+from aggregator.intake.imports.rows import Layout, RowReader
+from aggregator.intake.imports.understanding import Choice, Doubt, Known, row_filter
 from aggregator.intake.imports.vocabulary import (
     ENERGY,
     EXPORT,
@@ -23,8 +21,10 @@ from aggregator.intake.imports.vocabulary import (
     POWER,
     REGISTER,
     UNITS,
+    VOLUME_M3,
     WATTS,
     Roles,
+    hour_number,
     said_by,
 )
 from aggregator.intake.tables.notation import (
@@ -39,8 +39,8 @@ from aggregator.intake.tables.notation import (
 from aggregator.intake.tables.row_times import share_of_usual, smallest_step, usual_step, way_of
 from aggregator.intake.tables.text_tables import is_number
 
-_START, _END = Phrase("the start of the interval"), Phrase("the end of the interval")
 SAMPLE_ROWS = 2000  # that are judged
+BY_MIDNIGHT = "the first row is at midnight"
 _YEAR_FIRST = re.compile(r"\s*[0-9]{4}|[^0-9]*[0-9]{9}")
 _NUMERIC_DATE = re.compile(r"\s*[0-9]{1,2}[-/.][0-9]{1,2}[-/.]")
 
@@ -62,21 +62,23 @@ def judged(
     delimiter: str = "",
     *,
     is_profiled: bool = False,
+    later: int = 0,
 ) -> Judged:
-    """Decide all about a file from its first rows, which have a cell for each name. Raises ConfigurationError."""
-    judge = _Judge(names, rows, roles, known, is_profiled=is_profiled)
+    """Decide all about a file from its first rows, which have a cell for each name. Raises ConfigurationError.
+
+    The last rows may be `later` ones of the file, with texts that the first ones do not have.
+    """
+    judge = _Judge(names, rows, roles, known, is_profiled=is_profiled, later=later)
     judge.sign(delimiter)
     for decide in (judge.dates, judge.meters, judge.kind_and_unit, judge.time_edge, judge.direction):
         decide()
     return Judged(judge.layout, tuple(judge.choices), tuple(judge.doubts), judge.step_s)
 
 
-def _either(words: Sequence[str]) -> str:
-    return chained("{one} or {other}", words)
-
-
-def _in_unit(kind: str, unit: str) -> Phrase:
-    return Phrase("{kind} in {unit}", kind=kind, unit=unit)
+def edge_doubt(what: str) -> Doubt:
+    """Return the question which end of an interval a time is."""
+    text = f"the figure of a row may be of {what} that starts or that ends at its time"
+    return Doubt("--time", text, ("start", "end"))
 
 
 class _Judge:
@@ -90,8 +92,10 @@ class _Judge:
         known: Known,
         *,
         is_profiled: bool,
+        later: int,
     ) -> None:
-        self.names, self.roles, self.known, self.is_profiled = names, roles, known, is_profiled
+        roles = roles._replace(figures=tuple(one_of(one, rows) for one in roles.figures))
+        self.names, self.roles, self.known, self.is_profiled, self.later = names, roles, known, is_profiled, later
         self.choices: list[Choice] = []
         self.doubts, self.ats = list[Doubt](), list[int]()  # the times of the rows, each once, ascending
         self.has_offsets = False  # whether times are instants
@@ -99,7 +103,7 @@ class _Judge:
         zone = "UTC" if roles.is_utc and not known.is_zone_named else known.zone
         where = tuple(row_filter(text, names) for text in known.where)
         self.rows = [row for row in rows if all(row[place].strip() == text for place, text in where)]
-        self.layout = Layout(roles, zone=zone, step_s=known.step_s, where=where)
+        self.layout = Layout(roles, zone=zone, step_s=known.step_s, where=where, is_told=bool(known.direction))
         self.numbers = {int(hour_number(text) or 0) for text in self._texts(roles.clock)} if roles.hours else set()
         if 0 in self.numbers:
             self.layout = self.layout._replace(is_ordinal=False, first_hour=0)
@@ -107,8 +111,8 @@ class _Judge:
     def _choose(self, what: str, value: str, why: str) -> None:
         self.choices.append(Choice(what, value, why))
 
-    def _ask(self, option: str, options: Sequence[str], text: str, **values: object) -> None:
-        self.doubts.append(Doubt(option, Phrase(text, **values), tuple(options)))
+    def _ask(self, option: str, text: str, values: Sequence[str]) -> None:
+        self.doubts.append(Doubt(option, text, tuple(values)))
 
     def _texts(self, place: int | None) -> list[str]:
         return [] if place is None else [text for row in self.rows if (text := row[place].strip())]
@@ -120,13 +124,13 @@ class _Judge:
         texts = [text for one in self.roles.figures for place in one.places for text in self._texts(place)]
         named = SIGNS.get(self.known.decimal, "")
         sign, example = (named, "") if named else decimal_sign(texts, delimiter)
-        why = Phrase("as in {example}", example=example)
         if not sign and self._is_small(texts):
-            sign, why = "," if "," in example else ".", Phrase("{example} is no home's with thousands", example=example)
-        if sign and example:
-            self._choose("decimal sign", "comma" if sign == "," else "point", why)
+            sign = "," if "," in example else "."
+            self._choose("decimal sign", "comma" if sign == "," else "point", f"{example} is no home's with thousands")
         elif not sign:
-            self._ask("--decimal", [*SIGNS], "{example} may have a decimal sign or one of thousands", example=example)
+            self._ask("--decimal", f"{example} may have a decimal sign or one of thousands", [*SIGNS])
+        elif example:
+            self._choose("decimal sign", "comma" if sign == "," else "point", f"as in {example}")
         self.layout = self.layout._replace(decimal=sign or ".")
 
     def _is_small(self, texts: Sequence[str]) -> bool:
@@ -148,10 +152,10 @@ class _Judge:
             why = why if _YEAR_FIRST.match(self.rows[0][self.roles.time]) else ""  # a later day may tell them apart
         example = next(iter(self._texts(self.roles.time)), "")
         if not told:
-            self._ask("--columns", (), "{example} is no time of the past that is known", example=shown(example))
+            self._ask("--columns", f"{shown(example)} is no time of the past that is known", ())
         elif not why:
             options = [name for name, one in ORDERS.items() if one in told]
-            self._ask("--dates", options, "{example} may be {orders}", example=example, orders=_either(options))
+            self._ask("--dates", f"{example} may be {' or '.join(options)}", options)
         elif _NUMERIC_DATE.match(example):
             self._choose("dates", next(name for name, one in ORDERS.items() if one == order), why)
         self.layout = self.layout._replace(order=order)
@@ -173,33 +177,10 @@ class _Judge:
         return times
 
     def meters(self) -> None:
-        """Ask which meter is meant, where rows of one time differ in a column that may name a meter."""
-        keyed = [place for place in (self.roles.time, self.roles.clock, *self.roles.categories) if place is not None]
-        keys = [tuple(row[place] for place in keyed) for row in self.rows]
-        once = len(set(keys))
-        for place in self.roles.groups:
-            told = {(*key, row[place]) for key, row in zip(keys, self.rows, strict=True)}
-            if len(told) > once + once // 50:
-                values = Counter(self._texts(place))
-                name = self.names[place]
-                options = [f"{name}={value}" for value, _ in values.most_common(12)]
-                self._ask("--where", options, "the file has {number} different {name}", number=len(values), name=name)
-                return
-        self._sums()
-
-    def _sums(self) -> None:
-        """Ask which category is meant, where several tell the same direction and are no tariffs of one whole."""
-        by_channel: dict[str, set[tuple[str, ...]]] = {}
-        for values in {tuple(row[place] for place in self.roles.categories) for row in self.rows}:
-            said = said_by(" ".join(values))
-            if said.channel and not said.is_ignored and not said.is_generation and "tariff" not in said.meanings:
-                by_channel.setdefault(f"{said.channel} {said.kind}", set()).add(values)
-        for same in by_channel.values():
-            columns = zip(self.roles.categories, zip(*same, strict=True), strict=True)
-            place, texts = next(((place, {*some}) for place, some in columns if len({*some}) > 1), (None, set()))
-            if place is not None:
-                options = [f"{self.names[place]}={value}" for value in sorted(texts)]
-                self._ask("--where", options, "several rows of one time tell of {names}", names=quoted(sorted(texts)))
+        """Ask which meter or category is meant, where rows of one time tell of several."""
+        found = told_of(self.names, self.rows, self.roles, self.known, self.later)
+        self.layout = self.layout._replace(judged=found.judged, is_gas=found.is_gas)
+        self.doubts += found.doubts
 
     # Kind and unit
 
@@ -211,7 +192,9 @@ class _Judge:
         unit = self.known.unit or next((one.unit for one in figures if one.unit), said.unit)
         kind = self.known.figure_kind or (POWER if unit in WATTS else next(iter(kinds), said.kind))
         if not unit and not self.is_profiled and (foreign := unknown_unit(figures)):
-            self._ask("--unit", UNITS, "the unit {name} is not known", name=shown(foreign))
+            self._ask("--unit", f"the unit {shown(foreign)} is not known", UNITS)
+        if unit == VOLUME_M3 and self.known.meter == "electricity":
+            self._ask("--device", "m³ are of a gas meter, and the device is one of electricity", ())
         look = seen(figures, self.rows, self.layout)._replace(step_s=self.step_s)
         found = candidates(figures, kind, unit, look, self.known)
         self._note(found, kind, unit, look)
@@ -226,17 +209,19 @@ class _Judge:
     def _note(self, found: Sequence[tuple[str, str]], kind: str, unit: str, look: Look) -> None:
         kinds, units = list(dict.fromkeys(one for one, _ in found)), list(dict.fromkeys(one for _, one in found))
         if len(kinds) > 1:
-            self._ask("--kind", kinds, "the figures may be {kinds}: {seen}", kinds=_either(kinds), seen=look.said)
+            self._ask("--kind", f"the figures may be {' or '.join(kinds)}: {look.said}", kinds)
         elif len(units) > 1:
-            self._ask("--unit", units, "the figures may be in {units}", units=_either(units))
+            self._ask("--unit", f"the figures may be in {' or '.join(units)}", units)
         elif not found and not unit:
-            self._ask("--unit", UNITS, "no unit makes the figures the power of a home")
+            self._ask("--unit", "no unit makes the figures the power of a home", UNITS)
         elif not found:
-            self._ask("--kind", (ENERGY, REGISTER), "not those of a home: {what}", what=_in_unit(kind or ENERGY, unit))
+            self._ask(
+                "--kind", f"as {kind or ENERGY} in {unit} the figures are not those of a home", (ENERGY, REGISTER)
+            )
         elif not kind and kinds == [REGISTER]:
-            self._choose("figures", _in_unit(REGISTER, units[0]), look.said)
+            self._choose("figures", f"register in {units[0]}", look.said)
         elif not unit:
-            self._choose("figures", _in_unit(kinds[0], units[0]), Phrase("only so is the power that of a home"))
+            self._choose("figures", f"{kinds[0]} in {units[0]}", "only so is the power that of a home")
 
     # Start or end
 
@@ -257,8 +242,7 @@ class _Judge:
         """Decide hours that are numbers: from 1 on they are hours of the day, else clock times."""
         is_from_one = 0 not in self.numbers and self.roles.hours in self.numbers and edge != "start"
         if is_from_one:
-            value = Phrase("numbered from 1 to {last}", last=max(self.numbers))
-            self._choose("hours", value, Phrase("hour 1 begins at midnight"))
+            self._choose("hours", f"numbered from 1 to {max(self.numbers)}", "hour 1 begins at midnight")
         elif not edge:
             edge = self._edge_by_midnight()
         edge = "end" if edge == "end" and not is_from_one else "start"
@@ -270,16 +254,18 @@ class _Judge:
         if self.step_s >= DAY_S - HOUR or len(self.ats) < 2:
             if not any(re.search(r"[0-9]:[0-9]", text) for text in texts):
                 return "start"
+            self._ask_edge("the interval" if self.step_s < DAY_S - HOUR else "the day")
         elif any("24:00" in text for text in texts):
-            self._choose("times", _END, Phrase("24:00 is the end of a day"))
+            self._choose("times", "the end of the interval", "24:00 is the end of a day")
             return "end"
         elif (first := self._after_midnight()) == {0} and not self._ends_at_midnight():
-            self._choose("times", _START, Phrase("the first row is at midnight"))
+            self._choose("times", "the start of the interval", BY_MIDNIGHT)
             return "start"
         elif first == {self.step_s} and len(self.ats) >= DAY_S // self.step_s:
-            self._choose("times", _END, Phrase("the first row is one interval after midnight"))
+            self._choose("times", "the end of the interval", "the first row is one interval after midnight")
             return "end"
-        self._ask("--time", ("start", "end"), "the time of a row may be the start or the end of its interval")
+        else:
+            self._ask_edge("the interval")
         return ""
 
     def _after_midnight(self) -> set[int]:
@@ -295,6 +281,9 @@ class _Judge:
         is_whole = len(self.rows) < SAMPLE_ROWS and self.ats[-1] - self.ats[0] >= DAY_S - HOUR
         return is_whole and any(self.ats[-1] == day_start(day_of(self.ats[-1], zone), zone) for zone in zones)
 
+    def _ask_edge(self, what: str) -> None:
+        self.doubts.append(edge_doubt(what))
+
     # Direction
 
     def direction(self) -> None:
@@ -309,10 +298,10 @@ class _Judge:
             self.layout = self.layout._replace(direction=NET)
         elif unnamed and not self.roles.categories:
             if not self.is_profiled and any(said_by(one.name).is_foreign for one in unnamed):
-                name = shown(unnamed[0].name)
-                self._ask("--direction", (IMPORT, EXPORT), "the direction of {names} is not known", names=name)
+                text = f"the direction of {shown(unnamed[0].name)} is not known"
+                self._ask("--direction", text, (IMPORT, EXPORT))
             texts = [text for one in unnamed for place in one.places for text in self._texts(place)]
             signed = [text[0] == "-" for text in texts if re.search("[1-9]", text)]
             if any(signed):
                 options = (EXPORT,) if all(signed) else (NET, IMPORT)
-                self._ask("--direction", options, "figures are below zero: net energy, negative for export?")
+                self._ask("--direction", "figures are below zero: net energy, negative for export?", options)

@@ -1,4 +1,4 @@
-"""What a recognised file holds: totals by month, the largest and smallest day; and the brakes that hold. Pure.
+"""What a recognised file holds: first rows, totals by month, largest and smallest day; the brakes that hold. Pure.
 
 A brake is a reason why a file is not taken although one reading of it is possible: what it holds looks wrong.
 """
@@ -8,13 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from statistics import StatisticsError, correlation
 from zoneinfo import ZoneInfo
 
-from aggregator.core.errors import Phrase
-from aggregator.core.periods import HOUR, day_of
-from aggregator.intake.imports.rows import MICRO
+from aggregator.core.errors import Refused
+from aggregator.core.periods import HOUR, day_of, day_start, iso_local
+from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
 from aggregator.intake.imports.understanding import Brake, Energy, Known, Understanding
+from aggregator.intake.imports.vocabulary import POWER
+from aggregator.intake.tables.table_shapes import FileTable
 
 FEW = 0.03  # the share of refused rows up to which a file is taken
 FEW_CONTRADICTIONS = 0.01
@@ -55,7 +58,7 @@ class FileTotals:
     def __init__(self, zone: str, *, is_instant: bool) -> None:
         self.days: dict[str, list[int | None]] = {}
         self.start: int | None = None
-        self.end = self.count = 0
+        self.end = self.last = self.count = 0  # `last` is the start of the last row
         self.courses = tuple(FigureCourse() for _ in _CHANNELS)
         self.is_instant = is_instant
         self.hours: dict[int, int] = {}  # import by hour (UTC seconds), millionths of a Wh
@@ -64,7 +67,7 @@ class FileTotals:
     def add(self, start: int, end: int, figures: Sequence[int | None]) -> None:
         """Add the next row: import, export, volume."""
         self.start = start if self.start is None else self.start
-        self.end, self.count = end, self.count + 1
+        self.end, self.last, self.count = end, start, self.count + 1
         day = self.days.setdefault(self._day(start // 900), [None, None, None])
         for place, value in enumerate(figures):
             if value is not None:
@@ -75,6 +78,10 @@ class FileTotals:
                 if place == 0 and (self.is_instant or end - start <= HOUR):
                     hour = start - start % HOUR
                     self.hours[hour] = self.hours.get(hour, 0) + more
+
+    def is_last_at_midnight(self, *zones: str) -> bool:
+        """Whether the last row begins at the midnight of a zone."""
+        return any(self.last == day_start(day_of(self.last, zone), zone) for zone in zones)
 
 
 def previewed(
@@ -119,52 +126,35 @@ def _row_brakes(reasons: Counter[str], total: int, known: Known) -> Iterator[Bra
     refused = reasons.total() - reasons["no_values"] - reasons["contradiction"]
     if refused > max(total * FEW, min(2, total // 10)):
         worst, count = max(reasons.items(), key=lambda one: one[1])
-        text = Phrase(
-            "{refused} of {total} rows would be refused, {count} as {worst}",
-            refused=refused,
-            total=total,
-            count=count,
-            worst=worst,
-        )
-        yield Brake("refused", text, "--allow refused")
+        yield Brake("refused", f"{refused} of {total} rows would be refused, {count} as {worst}", "--allow refused")
     skipped, twice = reasons["no_such_time"], reasons["ambiguous_time"]
     if (skipped or twice) and not known.is_zone_named:
-        text = Phrase(
-            "in {zone} the clocks skip {skipped} of its times in spring, and {twice} may occur twice in autumn",
-            zone=known.zone,
-            skipped=skipped,
-            twice=twice,
+        text = (
+            f"in {known.zone} the clocks skip {skipped} of its times in spring, and {twice} may occur twice in autumn"
         )
         yield Brake("clock", text, f"--timezone, like --timezone {known.zone} or UTC")
     if (count := reasons["contradiction"]) > total * FEW_CONTRADICTIONS:
-        text = Phrase("{count} of {total} rows contradict each other", count=count, total=total)
+        text = f"{count} of {total} rows contradict each other"
         yield Brake("contradiction", text, "--where, --columns, or --allow contradiction")
 
 
 def _energy_brakes(preview: FileTotals, days: dict[str, Energy]) -> Iterator[Brake]:
     for name, course in zip(_CHANNELS, preview.courses, strict=True):
         if not preview.is_instant and course.is_counter:
-            text = Phrase(
-                "the {name} rises {rises} times and falls {falls} times, like a register or a counter",
-                name=name,
-                rises=course.rises,
-                falls=course.falls,
-            )
+            text = f"the {name} rises {course.rises} times and falls {course.falls} times, like a register or a counter"
             yield Brake("register", text, "--kind register, --columns without it, or --allow register")
             break
     largest = max(
         ((wh or 0, day, place) for day, one in days.items() for place, wh in enumerate(one[:2])), default=None
     )
     if largest and largest[0] > _MOST_WH_A_DAY:
-        kwh = f"{largest[0] / 1000:,.0f}"
-        text = Phrase("{day} has {kwh} kWh {name}", day=largest[1], kwh=kwh, name=_CHANNELS[largest[2]])
+        text = f"{largest[1]} has {largest[0] / 1000:,.0f} kWh {_CHANNELS[largest[2]]}"
         yield Brake("implausible", text, "--unit, or --allow implausible")
     imports = {day: one.import_wh for day, one in days.items() if one.import_wh is not None}
     both = [wh + (days[day].export_wh or 0) for day, wh in imports.items()]
     mean = sum(both) / len(both) if both else 0
     if len(imports) >= 3 and 0 < mean < _LEAST_WH_A_DAY:
-        text = Phrase("a day has {wh} Wh in the mean", wh=round(mean))
-        yield Brake("implausible", text, "--unit, or --allow implausible")
+        yield Brake("implausible", f"a day has {mean:.0f} Wh in the mean", "--unit, or --allow implausible")
 
 
 # The clock, by what is known
@@ -180,12 +170,8 @@ def _clock_brakes(preview: FileTotals, known: Known) -> Iterator[Brake]:
         alike = {shift: _likeness(own, stored, shift * HOUR) for shift in range(-2, 3)}
         best = max(alike, key=alike.__getitem__)
         if alike[best] > _LIKE and alike[0] < alike[best] - _CLEARLY:
-            text = Phrase(
-                "all through {season} the file is {hours} h {way} against what is known",
-                season=season,
-                hours=abs(best),
-                way="early" if best > 0 else "late",
-            )
+            way = "early" if best > 0 else "late"
+            text = f"all through {season} the file is {abs(best)} h {way} against what is known"
             yield Brake("clock", text, "--timezone, --time, or --allow clock")
             return
 
@@ -197,3 +183,26 @@ def _likeness(own: Mapping[int, int], stored: Mapping[int, int], shift_s: int) -
         return correlation(*zip(*pairs, strict=True)) if len(pairs) >= _COMMON else -1.0
     except StatisticsError:
         return -1.0
+
+
+# The first rows
+
+
+def first_rows(table: FileTable, layout: Layout) -> Iterator[str]:
+    """Yield the first rows of a table as they are read, for people."""
+    reader = RowReader(layout)
+    for row in islice(table.rows(), 50):
+        try:
+            found = reader.row_of(row)
+        except Refused:
+            continue
+        if found and found.has_values:
+            time = iso_local(found.time, layout.zone) if isinstance(found.time, int) else found.time
+            yield f"{table.unit} {found.line}: {time} {_figures_text(found, layout)}"
+
+
+def _figures_text(row: FileRow, layout: Layout) -> str:
+    scale, unit = (1, "Wh") if layout.is_instant else (MICRO, "W" if layout.kind == POWER else "Wh")
+    named = (("import", row.imported, unit), ("export", row.exported, unit), ("volume", row.volume, "l"))
+    figures = [f"{name} {value / scale:,.10g} {of}" for name, value, of in named if value is not None]
+    return ", ".join([*figures, *([f"power {row.power_w} W"] if row.power_w is not None else [])])

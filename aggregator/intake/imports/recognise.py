@@ -6,20 +6,21 @@ taken (`importing.take`) only where nothing is in doubt and no brake holds.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
-from aggregator.core.errors import ConfigurationError, Phrase, Refused, chained, shown
-from aggregator.core.periods import DAY_S, HOUR, iso_local
+from aggregator.core.errors import ConfigurationError, Refused, shown
+from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.formats.message import check_instant_of
-from aggregator.intake.imports.columns import TypedColumn, roles_of, telling, typed, with_named
+from aggregator.intake.imports.columns import quoted, roles_of, telling, with_named
 from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
-from aggregator.intake.imports.judgement import SAMPLE_ROWS, Judged, judged
-from aggregator.intake.imports.preview import FileTotals, previewed
-from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
+from aggregator.intake.imports.judgement import BY_MIDNIGHT, SAMPLE_ROWS, Judged, edge_doubt, judged
+from aggregator.intake.imports.preview import FileTotals, first_rows, previewed
+from aggregator.intake.imports.rows import FileRow, Layout, RowReader
 from aggregator.intake.imports.understanding import (
     Choice,
     Doubt,
@@ -27,8 +28,7 @@ from aggregator.intake.imports.understanding import (
     RefusedRows,
     Understanding,
     named_columns,
-    only_made,
-    quoted,
+    profile_of,
 )
 from aggregator.intake.imports.vocabulary import (
     EXPORT,
@@ -37,12 +37,15 @@ from aggregator.intake.imports.vocabulary import (
     UNITS,
     WATT_HOURS,
     Roles,
+    TypedColumn,
     plain,
-    profile_of,
     said_by,
+    typed,
 )
+from aggregator.intake.tables.notation import is_time
 from aggregator.intake.tables.row_times import days_after, end_of, in_utc, lengths
-from aggregator.intake.tables.table_shapes import FileTable
+from aggregator.intake.tables.table_shapes import FileTable, sectioned
+from aggregator.intake.tables.text_tables import is_number
 
 _CELLS, _FEWEST = 400_000, 50  # cells that are judged at most; rows at least
 FIRST = 5  # rows shown as they were read
@@ -69,27 +72,38 @@ def recognised(
     table: FileTable, known: Known, allowed: Sequence[str] = (), progress: Progress = lambda _: None
 ) -> Iterator[Recognised]:
     """Recognise a file and read it. Raises ConfigurationError for one that no option makes readable."""
-    found = _decided(table, known)
-    understood = _understood(table, found)
-    if found.doubts:
-        yield Recognised(understood, found.layout, None, RefusedRows(table.unit), found.step_s)
-        return
-    layout, refusals, reader, rows = found.layout, *_read(table, found.layout, known, progress)
-    if layout.roles.hours and layout.is_ordinal and reader.has_clock_hours:
+    later = set[int]()
+    while True:
+        found = _decided(table, known, later)
+        understood = _understood(table, found)
+        if found.doubts:
+            yield Recognised(understood, found.layout, None, RefusedRows(table.unit), found.step_s)
+            return
+        layout, refusals, reader, rows = found.layout, *_read(table, found.layout, known, progress)
+        if layout.roles.hours and layout.is_ordinal and reader.has_clock_hours:
+            rows.close()
+            layout = layout._replace(is_ordinal=False, open_days=reader.open_days)
+            refusals, reader, rows = _read(table, layout, known, progress)
+        if later >= reader.news.keys():
+            break
         rows.close()
-        layout = layout._replace(is_ordinal=False, open_days=reader.open_days)
-        refusals, reader, rows = _read(table, layout, known, progress)
+        table = sectioned(table, _section) if reader.has_sections and "section" not in table.names else table
+        later |= reader.news.keys()
     with closing(rows):
         done = Recognised(understood, layout, rows, refusals, found.step_s)
         yield done._replace(understanding=_previewed(done, rows, known, allowed))
 
 
-def _decided(table: FileTable, known: Known) -> Judged:
+def _decided(table: FileTable, known: Known, later: Container[int] = ()) -> Judged:
+    """Decide about a table by its first rows, and the `later` ones of these numbers. Raises ConfigurationError."""
     most = min(SAMPLE_ROWS, max(_FEWEST, _CELLS // len(table.names)))
-    sample = [cells for _, _, cells in islice(table.rows(), most) if cells[0][:1] != "!"]
+    source = table.rows()
+    sample = [cells for _, _, cells in islice(source, most) if cells[0][:1] != "!"]
+    first = len(sample)
+    sample += [cells for number, _, cells in source if number in later] if later else []
     if not sample:
-        refused = next((cells[0][1:] for _, _, cells in table.rows()), Phrase("it is empty"))
-        raise ConfigurationError(Phrase("no row of the file can be used: {refused}", refused=refused))
+        refused = next((cells[0][1:] for _, _, cells in table.rows()), "it is empty")
+        raise ConfigurationError(f"no row of the file can be used: {refused}")
     width = len(table.names)
     rows = [(row + [""] * (width - len(row)))[:width] for row in sample]
     columns, profile = _of_meter(typed(table.names, rows), known.meter), profile_of(table.names)
@@ -104,9 +118,12 @@ def _decided(table: FileTable, known: Known) -> Judged:
     if profile:
         is_curve = unit not in WATT_HOURS or not profile.columns  # Enedis writes the energies of days by their start
         known = known._replace(edge=known.edge or (profile.edge if is_curve else "start"))
+        known = known._replace(figure_kind=known.figure_kind or profile.kind)
         if not any(one.unit for one in roles.figures) and known.meter == "electricity":
             known = known._replace(unit=known.unit or unit or profile.unit)
-    found = judged(table.names, rows, roles, known, table.delimiter, is_profiled=profile is not None)
+    found = judged(
+        table.names, rows, roles, known, table.delimiter, is_profiled=profile is not None, later=len(sample) - first
+    )
     names = (Choice("format", profile.name),) if profile else ()
     answered = [one for one in doubts if one.option != "--direction" or not known.direction]
     late_s = profile.late_s if profile and found.layout.is_instant else 0
@@ -128,12 +145,10 @@ def _with_told(
     made = {text for text in said if said_by(text).is_generation}
     unknown = sorted(text for text in said - made if not said_by(text).channel)[:FIRST]
     if unknown:
-        text = Phrase("the direction of {names} is not known", names=quoted(unknown))
-        return roles, [Doubt("--direction", text, (IMPORT, EXPORT))]
+        return roles, [Doubt("--direction", f"the direction of {quoted(unknown)} is not known", (IMPORT, EXPORT))]
     if made == said:
-        return roles, [
-            Doubt("--columns", only_made(sorted(made)) if made else Phrase("no row tells of electric energy"))
-        ]
+        text = f"{quoted(sorted(made)[:FIRST])} is what panels made: neither import nor export"
+        return roles, [Doubt("--columns", text if made else "no row tells of electric energy")]
     return roles, []
 
 
@@ -144,13 +159,9 @@ def _of_home(columns: Sequence[TypedColumn], roles: Roles) -> list[Doubt]:
     if not made or not weak:
         return []
     named = [f"{one.channel}_{(one.unit or 'kWh').lower()}={one.name}" for one in roles.figures if one.channel]
-    text = Phrase(
-        "{names} may be what the home uses and not what the grid gives, beside {made}",
-        names=quoted(one.name for one in weak),
-        made=quoted(made),
-    )
+    text = f"{quoted(one.name for one in weak)} may be what the home uses and not what the grid gives"
     others = [one for one in named if not one.startswith(IMPORT)]
-    return [Doubt("--columns", text, tuple(map(",".join, filter(None, (named, others)))))]
+    return [Doubt("--columns", f"{text}, beside {quoted(made)}", tuple(map(",".join, filter(None, (named, others)))))]
 
 
 def _hints(table: FileTable) -> tuple[str, str]:
@@ -167,60 +178,35 @@ def _of_meter(columns: Sequence[TypedColumn], meter: str) -> list[TypedColumn]:
     return [one._replace(type="other") if one in others else one for one in columns]
 
 
+def _section(row: Sequence[str]) -> str:
+    """Return what a row of names says of figures; empty for any other row."""
+    named = [cell for cell in row if cell.strip()]
+    if len(named) < 2 or any(map(is_number, named)) or any(map(is_time, named)):
+        return ""
+    return " ".join(cell for cell in named if said_by(cell).is_telling and not said_by(cell).is_ignored)
+
+
 # What was understood
 
 
 def _understood(table: FileTable, found: Judged) -> Understanding:
     layout, roles, names = found.layout, found.layout.roles, table.names
     places = [names[place] for place in (roles.time, roles.clock, roles.end) if place is not None]
-    notation = Phrase(
-        "{encoding}, columns separated by {delimiter}, header in line {line}",
-        encoding=table.encoding,
-        delimiter=shown(table.delimiter),
-        line=table.header,
-    )
-    edge = Phrase("end of the interval") if layout.edge == "end" else Phrase("start of the interval")
-    times = chained("{one} and {other}", dict.fromkeys(places))
-    figures = (
-        Phrase(
-            "{name} = {channel} {kind} in {unit}",
-            name=one.name,
-            channel=one.channel or layout.direction,
-            kind=one.kind or layout.kind,
-            unit=one.unit or layout.unit,
-        )
+    figures = [
+        f"{one.name} = {one.channel or layout.direction} {one.kind or layout.kind} in {one.unit or layout.unit}"
         for one in roles.figures
-    )
-    zone = Phrase("by the column's name") if roles.is_utc else Phrase("of times without an offset")
+    ]
+    notation = f"{table.encoding}, columns separated by {shown(table.delimiter)}, header in line {table.header}"
     said = (
         Choice("file", table.format, notation if table.delimiter else ""),
-        Choice("time", times, "" if layout.is_instant else edge),
-        Choice("figures", chained("{one}; {other}", figures)),
-        Choice("zone", layout.zone, zone),
+        Choice(
+            "time", " and ".join(dict.fromkeys(places)), "" if layout.is_instant else f"{layout.edge} of the interval"
+        ),
+        Choice("figures", "; ".join(figures)),
+        Choice("zone", layout.zone, "by the column's name" if roles.is_utc else "of times without an offset"),
     )
-    first = tuple(islice(_first_rows(table, layout), FIRST))
+    first = tuple(islice(first_rows(table, layout), FIRST))
     return Understanding(table.format, (*said, *found.choices), found.doubts, first_rows=first)
-
-
-def _first_rows(table: FileTable, layout: Layout) -> Iterator[str]:
-    reader = RowReader(layout)
-    for row in islice(table.rows(), 50):
-        try:
-            found = reader.row_of(row)
-        except Refused:
-            continue
-        if found and found.has_values:
-            time = iso_local(found.time, layout.zone) if isinstance(found.time, int) else found.time
-            what = Phrase("{unit} {line}: {time}", unit=table.unit, line=found.line, time=time)
-            yield chained("{one}, {other}", [what, *_figures(found, layout)])
-
-
-def _figures(row: FileRow, layout: Layout) -> Iterator[Phrase]:
-    scale, unit = (1, "Wh") if layout.is_instant else (MICRO, "W" if layout.kind == POWER else "Wh")
-    named = (("import", row.imported, unit), ("export", row.exported, unit), ("volume", row.volume, "l"))
-    for name, value, of in (*named, ("power", row.power_w and row.power_w * scale, "W")):
-        if value is not None:
-            yield Phrase("{name} {value} {unit}", name=name, value=f"{value / scale:,.10g}", unit=of)
 
 
 # Reading rows
@@ -244,6 +230,11 @@ def _file_rows(table: FileTable, reader: RowReader, refusals: RefusedRows, progr
         try:
             found = reader.row_of(row)
         except Refused as why:
+            if not any(map(str.strip, row[2])):
+                continue
+            if _section(row[2]):
+                reader.note_section(row[0])
+                continue
             refusals.refuse(row[0], row[1], why)
             continue
         if found:
@@ -311,5 +302,8 @@ def _previewed(done: Recognised, rows: SortedRows, known: Known, allowed: Sequen
     else:
         for interval in done.intervals(once, refusals.refuse):
             preview.add(interval.start, interval.end, interval[3:6])
+    is_by_midnight = any(one.why == BY_MIDNIGHT for one in done.understanding.choices)
+    if is_by_midnight and preview.count >= SAMPLE_ROWS and preview.is_last_at_midnight(done.layout.zone, known.zone):
+        done = done._replace(understanding=replace(done.understanding, doubts=(edge_doubt("the interval"),)))
     reasons = done.refusals.reasons + refusals.reasons
     return previewed(done.understanding, preview, reasons, repeated.total(), known, allowed)

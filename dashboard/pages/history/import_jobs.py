@@ -278,7 +278,7 @@ class ImportJobs:
         size = stream.seek(0, 2)
         with self._bar(job, "", size) as progress, recognised(table, known, allowed, progress) as found:
             said = {"understanding": _jsoned(found.understanding)}
-            if not found.understanding.is_certain:
+            if found.understanding.doubts or found.understanding.brakes:
                 return self._note(job, state=ASKS, said=said | {"question": _jsoned(question_of(found.understanding))})
             if is_wished:
                 report = self._take(job, device, found, digest)

@@ -7,6 +7,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -14,12 +15,15 @@ from werkzeug.test import TestResponse
 
 from aggregator.core.documents import Device
 from aggregator.intake.imports.import_records import TAKEN, UNDONE, imports_of
+from aggregator.intake.imports.import_report import ImportReport
+from aggregator.intake.imports.importing import take
 from aggregator.intake.imports.understanding import BRAKES as BRAKE_NAMES
 from aggregator.store.collections import IMPORT_JOBS
 from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.waterfall.pricing import move
+from aggregator.waterfall.worker import drain
 from dashboard.accounts.users import SUPPORT, User
 from dashboard.pages.history import import_jobs
 from dashboard.pages.history.history_view import BRAKES, MEANINGS
@@ -250,8 +254,11 @@ def test_a_cancelled_import_leaves_nothing(home: Home, store: Store, monkeypatch
         begun.set()
         assert told.wait(PATIENCE_S)
 
-    take = import_jobs.take
-    monkeypatch.setattr(import_jobs, "take", lambda *args: take(*args[:6], settle_slowly) if args[5] else take(*args))
+    def take_slowly(*arguments: Any) -> ImportReport:  # noqa: ANN401 - those of `take`
+        store, device, found, now, bar, source = arguments
+        return take(store, device, found, now, bar, source, settle_slowly if source else drain)
+
+    monkeypatch.setattr(import_jobs, "take", take_slowly)
     monkeypatch.setattr("aggregator.intake.imports.importing.BATCH", 40)
     monkeypatch.setattr("aggregator.intake.imports.importing._A_STEP", 10)
     monkeypatch.setattr(import_jobs, "POLL_S", 0.0)
@@ -271,9 +278,9 @@ def test_a_job_ends_with_its_home(home: Home, store: Store) -> None:
     home.bring(csv_of())
     home.settled()
     store.put_device(Device("cad-1", household="willow"))
-    store.put_record(
-        IMPORT_JOBS.of(), "cad-1", store.record(IMPORT_JOBS.of(), "cad-1").replace('"wish":""', '"wish":"take"')
-    )  # type: ignore[union-attr]
+    body = store.record(IMPORT_JOBS.of(), "cad-1")
+    assert body
+    store.put_record(IMPORT_JOBS.of(), "cad-1", body.replace('"wish":""', '"wish":"take"'))
     ended()
     assert home.page().status_code == 404
     assert store.record(IMPORT_JOBS.of(), "cad-1") is None
