@@ -25,6 +25,8 @@ OWN_SENTENCES = {  # in place of one that names an option
     f"{UNSEEN}import_kwh=Elec": text("the file has the columns {names}, and {missing} among them"),
 }
 WORDS = {
+    "the interval": text("the interval"),
+    "the day": text("the day"),
     "import": text("import"),
     "export": text("export"),
     "net": text("net"),
