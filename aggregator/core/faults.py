@@ -1,6 +1,6 @@
 """Faults, rollovers and meter exchanges: which readings of a register are believed. Pure.
 
-`segments` cuts a register into one piece of believed readings per meter.
+`judge` cuts a register into one piece of believed readings per meter, without energy between them.
 
 **A break** between two runs (`registers.runs_of`) has these explanations, tried in this order:
 
@@ -16,7 +16,7 @@
 4. A *clock put back*: the register rises at once by no more than the home uses in the time for which it is known, and
    in CLOCK_S. The readings of that time contradicted earlier ones and were put aside. The piece continues.
 5. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
-6. Otherwise the run is too short to tell, and is dropped.
+6. Otherwise the run is too short to tell, or its clock was ahead (a dip that fits into a gap before it): it is dropped.
 
 The decision changes when a later reading returns, until FAULT_S after the break. A person's exchange override decides
 first.
@@ -36,6 +36,7 @@ from aggregator.core.registers import (
     ROUNDING_WH,
     Register,
     Run,
+    fits_into_gap,
     follows,
     frozen_since,
     gap_positions,
@@ -79,14 +80,6 @@ class RegisterJudgement(NamedTuple):
     rollovers: list[Rollover]
 
 
-# Decisions
-
-
-def segments(points: Register, max_power_w: int) -> list[Register]:
-    """Return the pieces of believed readings, one per meter, without energy between them."""
-    return judge(points, max_power_w).pieces
-
-
 def judge(points: Register, max_power_w: int) -> RegisterJudgement:
     """Decide every break of a register. The first reading is believed."""
     levels = list(points.whs)
@@ -112,7 +105,7 @@ def judge(points: Register, max_power_w: int) -> RegisterJudgement:
         elif modulus := _modulus(level, runs, piece, following, max_power_w):
             raised += modulus
             rollovers.append(Rollover(level.ats[good], level.ats[start], modulus))
-        elif not _is_exchange(level, runs, good, following, max_power_w):
+        elif not _is_exchange(level, runs, piece, following, max_power_w):
             following += 1
             continue
         elif not _is_put_back(level, piece, start):
@@ -164,10 +157,14 @@ def _return(
 
 def _is_dip(level: Register, good: int, strange: int, position: int) -> bool:
     """Whether a fault from one position to another one is short enough to end within a run."""
-    seconds, readings = level.ats[position] - level.ats[strange], position - strange
     if 2 * level.whs[strange] < level.whs[good]:
-        return seconds <= DECIDE_S or readings <= DECIDE_READINGS
-    return seconds <= DIP_S or (readings <= DIP_READINGS and seconds <= FAULT_S)
+        return level.ats[position] - level.ats[strange] <= DECIDE_S or position - strange <= DECIDE_READINGS
+    return is_short(level.ats, strange, position)
+
+
+def is_short(ats: Sequence[int], first: int, last: int) -> bool:
+    """Whether readings are no more than a dip may have."""
+    return ats[last] - ats[first] <= DIP_S or (last - first <= DIP_READINGS and ats[last] - ats[first] <= FAULT_S)
 
 
 def _thawed(level: Register, piece: Sequence[int], start: int, max_power_w: int) -> int | None:
@@ -234,7 +231,7 @@ def _is_elsewhere(level: Register, piece: Sequence[int], start: int) -> bool:
     """Whether a whole piece, the first one, belongs to a later time: a stretch apart, a little above what follows."""
     ats, whs, *_ = level
     fall, seconds = whs[piece[-1]] - whs[start], ats[piece[-1]] - ats[piece[0]]
-    is_apart = ats[start] - ats[piece[-1]] > max(seconds, DIP_S)
+    is_apart = LONGEST_S >= ats[start] - ats[piece[-1]] > max(seconds, DIP_S)
     is_small = fall * LEAP < whs[start] and fall * 3600 <= _most_w(level, piece) * FAULT_S
     is_small &= is_long_enough(level, piece[0], piece[-1]) and not is_other_meter(level, piece[-1], start)
     return is_apart and is_small
@@ -296,13 +293,16 @@ def _modulus(
     return None
 
 
-def _is_exchange(level: Register, runs: Sequence[Run], good: int, following: int, max_power_w: int) -> bool:
+def _is_exchange(level: Register, runs: Sequence[Run], piece: Sequence[int], following: int, max_power_w: int) -> bool:
     """Whether a run shows another meter: for long enough, or by its meter id while nothing contradicts."""
     first, last = runs[following].first, _end(level, runs, following, max_power_w, is_all=True)
-    is_last = last + 1 == len(level.ats)
+    is_last, is_other = last + 1 == len(level.ats), is_other_meter(level, piece[-1], first)
+    near = piece[bisect_left(piece, level.ats[first] - FAULT_S, key=level.ats.__getitem__) :]
+    if not is_other and is_short(level.ats, first, last) and fits_into_gap(level, near, first, last):
+        return False
     if not level.whs[last] and not is_last and level.ats[last + 1] - level.ats[first] <= FAULT_S:
         return False  # a meter that never leaves 0 is a fault before an exchange
-    return is_long_enough(level, first, last) or (is_last and is_other_meter(level, good, first))
+    return is_long_enough(level, first, last) or (is_last and is_other)
 
 
 def _end(level: Register, runs: Sequence[Run], following: int, max_power_w: int, *, is_all: bool = False) -> int:

@@ -15,7 +15,7 @@ import orjson
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, shown
-from aggregator.core.faults import segments
+from aggregator.core.faults import judge
 from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY, LEVELS, Window, block_start
 from aggregator.core.readings import Reading
 from aggregator.core.registers import CHANNELS, parse_overrides, register_at, register_of
@@ -124,7 +124,7 @@ def boundary_at(store: Store, device: Device, at: int) -> Reading | None:
     readings = store.readings(device.device_id, min([*before, block_start(at)]), max([*after, block_start(at)]))
     overrides, values = parse_overrides(device.exchange_overrides), dict[str, int | None]()
     for channel in CHANNELS:
-        for piece in segments(register_of(readings, channel, overrides), device.max_power_w):
+        for piece in judge(register_of(readings, channel, overrides), device.max_power_w).pieces:
             if piece.ats[0] < at <= piece.ats[-1]:
                 values[channel] = register_at(piece, at)
     meter = next((one.meter_id for one in reversed(readings) if one.at <= at and one.meter_id), None)

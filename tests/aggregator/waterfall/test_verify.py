@@ -20,13 +20,15 @@ from aggregator.core.periods import HALF_HOUR, LEVELS
 from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store
+from aggregator.store.collections import ESTIMATED_GAPS
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.retention import sweep
 from aggregator.waterfall.stored_half_hours import is_old
 from aggregator.waterfall.verify import differences, rebuild, rezone
 from aggregator.waterfall.worker import drain
 from tests.budgets import examples
-from tests.contract.conftest import Clock
+from tests.contract.conftest import KEEP, MEMORY, Clock, in_memory
 from tests.copies import quick_disk
 
 START = 1_790_812_800  # 2026-10-01T00:00:00Z
@@ -259,6 +261,31 @@ def test_a_flipped_bit_is_named_and_never_shown(store: Store, tmp_path: Path, le
         assert any(f"{level}, d, {period}" in line for line in faults(store))
         database.execute(f"UPDATE {table} SET body = ? {place[0]}", (body,))
     assert store.document(level, "d", period) == before
+
+
+def test_a_changed_digit_of_a_kept_gap_is_named(store: Store) -> None:
+    lost = [Reading("d", START + 200 * HALF_HOUR + 60 * n, None, 200_000 + n, None) for n in range(600) if n % 400 < 90]
+    ingest(store, lost, START + 300 * HALF_HOUR, "UTC")
+    drain(store)
+    assert faults(store) == []
+    collection = ESTIMATED_GAPS.of("d")
+    record, *_ = store.records(collection, "", "~", 2)
+    digits = [place for place, letter in enumerate(record.body) if letter.isdigit()]
+    for place in random.Random(1).sample(digits, 40):
+        other = str((int(record.body[place]) + 1) % 10)
+        store.put_record(collection, record.key, record.body[:place] + other + record.body[place + 1 :], expires=0)
+        assert any("a gap of d cannot be read" in line for line in faults(store))
+    store.put_record(collection, record.key, record.body, expires=0)
+    assert faults(store) == []
+
+
+def test_a_live_register_that_was_changed_is_named(clock: Clock) -> None:
+    store = DynamoStore(in_memory(), MEMORY, KEEP, 0, clock)
+    ingest(store, [Reading("d", START, None, 101_440, None)], START, "UTC")
+    assert faults(store) == []
+    store.put_live([Live("d", START, START, None, 102_440, None, None)])
+    assert faults(store) == ["d live import_wh: stored 102440, but the reading says 101440"]
+    store.close()
 
 
 @pytest.mark.parametrize("table", ["recent", "intervals"])
