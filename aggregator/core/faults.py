@@ -18,8 +18,7 @@
 5. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
 6. Otherwise the run is too short to tell, or its clock was ahead (a dip that fits into a gap before it): it is dropped.
 
-The decision changes when a later reading returns, until FAULT_S after the break. A person's exchange override decides
-first.
+A later reading may change the decision, until FAULT_S after the break. A person's exchange override comes first.
 """
 
 from bisect import bisect_left, bisect_right
@@ -126,9 +125,7 @@ def _piece(level: Register, positions: Sequence[int], lifted: dict[int, int]) ->
     return Register([level.ats[i] for i in positions], whs, [level.meters[i] for i in positions])
 
 
-def _return(
-    level: Register, runs: Sequence[Run], good: int, following: int, max_power_w: int
-) -> tuple[int, int] | None:
+def _return(level: Register, runs: list[Run], good: int, following: int, max_power_w: int) -> tuple[int, int] | None:
     """Return the run and position at which a register goes on after `good`; a fault begins with the run `following`."""
     ats, whs, *_ = level
     strange = runs[following].first
@@ -206,6 +203,9 @@ def _overshot(
     count = bisect_right(piece, base, bisect_left(piece, earliest), key=lambda one: whs[one] + lifted[one])
     is_run = is_long_enough(level, run.first, _end(level, runs, following, max_power_w))
     is_outdone = returned and (returned[1] == runs[returned[0]].first or ats[run.first] - ats[last] <= FAULT_S)
+    is_outdone = is_outdone or _is_ahead(
+        level, piece, run.first, _end(level, runs, following, max_power_w, is_all=True)
+    )
     if count == len(piece) or not whs[run.first] or not is_run or is_outdone:
         return None
     if not count:
@@ -271,9 +271,7 @@ def _is_put_back(level: Register, piece: Sequence[int], start: int) -> bool:
     return rise >= 0 and silent_s <= LONGEST_S and is_small and not is_other_meter(level, piece[-1], start)
 
 
-def _modulus(
-    level: Register, runs: Sequence[Run], piece: Sequence[int], following: int, max_power_w: int
-) -> int | None:
+def _modulus(level: Register, runs: list[Run], piece: Sequence[int], following: int, max_power_w: int) -> int | None:
     """Return the number at which the register has started again between a piece and a run, or None."""
     ats, whs, *_ = level
     good, run, last = piece[-1], runs[following], _end(level, runs, following, max_power_w)
@@ -293,12 +291,17 @@ def _modulus(
     return None
 
 
+def _is_ahead(level: Register, piece: Sequence[int], first: int, last: int) -> bool:
+    """Whether readings fit into a gap of the piece before them: their clock was ahead."""
+    near = piece[bisect_left(piece, level.ats[first] - FAULT_S, key=level.ats.__getitem__) :]
+    return is_short(level.ats, first, last) and fits_into_gap(level, near, first, last)
+
+
 def _is_exchange(level: Register, runs: Sequence[Run], piece: Sequence[int], following: int, max_power_w: int) -> bool:
     """Whether a run shows another meter: for long enough, or by its meter id while nothing contradicts."""
     first, last = runs[following].first, _end(level, runs, following, max_power_w, is_all=True)
     is_last, is_other = last + 1 == len(level.ats), is_other_meter(level, piece[-1], first)
-    near = piece[bisect_left(piece, level.ats[first] - FAULT_S, key=level.ats.__getitem__) :]
-    if not is_other and is_short(level.ats, first, last) and fits_into_gap(level, near, first, last):
+    if not is_other and _is_ahead(level, piece, first, last):
         return False
     if not level.whs[last] and not is_last and level.ats[last + 1] - level.ats[first] <= FAULT_S:
         return False  # a meter that never leaves 0 is a fault before an exchange
@@ -309,12 +312,8 @@ def _end(level: Register, runs: Sequence[Run], following: int, max_power_w: int,
     """Return the last position of a run and of those that go on from it: until they are long enough, or of all."""
     first = runs[following].first
     while following + 1 < len(runs) and (is_all or not is_long_enough(level, first, runs[following].last)):
-        if not _goes_on(level, runs[following].last, runs[following + 1].first, max_power_w):
+        one, other = runs[following].last, runs[following + 1].first  # perhaps with a leap, or a person's override
+        if not follows(level, one, other, max_power_w) and overridden(level, one, other) is not True:
             break
         following += 1
     return runs[following].last
-
-
-def _goes_on(level: Register, one: int, other: int, max_power_w: int) -> bool:
-    """Whether a reading goes on from another one, perhaps with a leap, or starts a meter by a person's override."""
-    return follows(level, one, other, max_power_w) or overridden(level, one, other) is True

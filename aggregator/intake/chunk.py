@@ -135,8 +135,7 @@ class Neighbours:
         could_be_now = elapsed > 0 and point.wh > newest.wh and can_follow(newest, arrived, device.max_power_w)
         if not could_be_now or abs(reading.at - self._now) <= abs(live.at - live.received_at):
             return False
-        before = list(islice(self._side(reading, position, -1), NEAREST))
-        after = list(islice(self._side(reading, position, +1, is_far=True), NEAREST))
+        before, after = (list(islice(self._side(reading, position, side, is_far=True), NEAREST)) for side in (-1, +1))
         is_other = any(can_follow(point, one, device.max_power_w) for one in after) or _is_ahead(before, after)
         return not is_other and not _overridden(reading.at, newest.at, device)
 
@@ -167,12 +166,12 @@ class Neighbours:
                     yield _point(one, position)
 
     def _far(self, device_id: str, at: int, side: int) -> Iterator[int]:
-        """Yield the nearest block beyond `at` with readings of the device, past a week of imports."""
+        """Yield the nearest blocks beyond `at` with readings of the device, past a week of imports."""
         week = range(at + side * HALF_HOUR, at + side * A_WEEK * HALF_HOUR, side * HALF_HOUR)
         new = (start for start in week if (device_id, start) in self._chunk)
         found = (start for count in (1, A_WEEK) for start in self._store.block_starts(device_id, at, side * count))
         stored = (start for start in found if self._load((device_id, start)))
-        yield from sorted([*islice(new, 1), *islice(stored, 1)], reverse=side < 0)[:1]
+        yield from sorted({*islice(new, NEAREST), *islice(stored, NEAREST)}, reverse=side < 0)[:NEAREST]
 
     def _at(self, device_id: str, at: int) -> Reading | None:
         """Return what is known of an instant: the stored reading and that of the chunk as one."""
