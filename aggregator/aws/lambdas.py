@@ -279,7 +279,8 @@ def answer_to(endpoint: IngestEndpoint, event: Record) -> Record:
     body = event.get("body") or ""
     sent = b64decode(body) if event.get("isBase64Encoded") else body.encode()
     query = event.get("queryStringParameters") or {}
-    answer = endpoint.answer(IngestRequest(event["headers"], query, len(sent), lambda: sent))
+    address = event.get("requestContext", {}).get("http", {}).get("sourceIp", "")
+    answer = endpoint.answer(IngestRequest(event["headers"], query, len(sent), lambda: sent, address))
     headers = {"content-type": "application/json", "cache-control": "no-store", **answer.headers}
     return {"statusCode": answer.status, "headers": headers, "body": orjson.dumps(answer.content).decode()}
 

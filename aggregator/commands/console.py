@@ -151,11 +151,11 @@ class JsonLines(logging.Formatter):
         return json.dumps(content)
 
 
-def log_to_stderr(form: str, level: int = logging.INFO) -> None:
+def log_to_stderr(form: str) -> None:
     """Log to stderr with the time, for long-running commands; `form` is text or json."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it logs every call
 
 

@@ -15,15 +15,15 @@ from aggregator.commands.console import check_id, find_device, opened, with_stor
 from aggregator.commands.support_commands import operator, with_reason
 from aggregator.core import periods
 from aggregator.core.documents import GAS, KINDS, NETTINGS, Device
-from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import number
 from aggregator.core.readings import sender_of
-from aggregator.intake.claims import VALID_S, check_free, new_code
+from aggregator.intake.claims import VALID_S
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
-from aggregator.store import Store, all_devices, new_entry, search
+from aggregator.store import all_devices, new_entry, search
 from aggregator.store.occupancies import has_past, moved
-from aggregator.support.actions import record_code, record_device, record_token
+from aggregator.support.actions import make_code, record_device, record_token
 from aggregator.support.audit import Audit
 from aggregator.tariffs.gas import Conversion, conversion_of
 from aggregator.waterfall.pricing import change_conversion, move
@@ -183,7 +183,7 @@ def device_move(settings: Settings, device_id: str, household: str, first_day: s
         raise ConfigurationError(f"{first_day} is still to come; move the device on that day")
     household = "" if household == "-" else household
     after = moved(device, household, first_day)
-    record_device(Audit(store, settings.audit_secrets), operator(), device, after, f"moved from {first_day} on", now)
+    record_device(Audit(store, settings.audit_secrets), operator(), device, after, f"device moved: {first_day}", now)
     move(store, device, household, first_day)
     drain(store)
     click.echo(console.device_line(find_device(store, device_id)))
@@ -238,25 +238,13 @@ def device_code(settings: Settings, device_ids: tuple[str, ...], file: IO[str] |
     rows.writerow(("device_id", "code", "until"))
     for device_id in wanted:
         try:
-            rows.writerow((device_id, _code(store, audit, device_id, settings.timezone, now), _until(now)))
-        except (ConfigurationError, Refused) as why:
+            code = make_code(audit, operator(), check_id(device_id), settings.timezone, now)
+            rows.writerow((device_id, code, periods.iso_utc(now + VALID_S)))
+        except ConfigurationError as why:
             click.echo(f"wattfall: {why}", err=True)
             refused += 1
     if refused:
         raise ConfigurationError(f"{refused} of {len(wanted)} devices got no code")
-
-
-def _code(store: Store, audit: Audit, device_id: str, default_zone: str, now: int) -> str:
-    found = store.device(check_id(device_id)) or new_entry(store, device_id, default_zone)
-    check_free(found, now)
-    if store.device(device_id) is None:
-        store.put_device(found)
-    record_code(audit, operator(), device_id, now)
-    return new_code(store, found, now)
-
-
-def _until(now: int) -> str:
-    return periods.iso_utc(now + VALID_S)
 
 
 @device.command("list")

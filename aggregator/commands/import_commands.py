@@ -29,8 +29,8 @@ from aggregator.intake.imports.import_records import Source, check_undo, digest_
 from aggregator.intake.imports.import_report import ImportReport, summary
 from aggregator.intake.imports.importing import Bar, changed_days, take
 from aggregator.intake.imports.recognise import Progress, Recognised, recognised
-from aggregator.intake.imports.understanding import BRAKES, Doubt, Known, named_columns
-from aggregator.intake.imports.vocabulary import ENERGY, EXPORT, IMPORT, NET, POWER, PROFILES, REGISTER, UNITS
+from aggregator.intake.imports.understanding import BRAKES, PROFILES, Doubt, Known, named_columns
+from aggregator.intake.imports.vocabulary import ENERGY, EXPORT, IMPORT, NET, POWER, REGISTER, UNITS
 from aggregator.intake.tables.notation import ORDERS, SIGNS, interval_of
 from aggregator.intake.tables.structured import STRUCTURES, open_table
 from aggregator.settings import Settings

@@ -55,7 +55,7 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         _clear_quarantine(store, device, stay)
         yield
         yield from erase_device_records(store, stay, now)
-        audit.erase_reasons(stay.device_id, stay.start, min(stay.end, now))
+        audit.erase_reasons(stay.device_id, stay.start, min(audit.time_of(stay.device_id, "", stay.span).end, now))
         yield
     for person in plan.people:
         for name in person.ids:
@@ -66,8 +66,6 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         yield from leave_household(store, plan.household)
         audit_people.forget(store, audit_people.household_id(plan.household))
     yield
-    while store.scrub():
-        yield
 
 
 def _present_stays(store: Store, plan: ErasurePlan) -> Iterator[tuple[Device, ErasedStay]]:

@@ -152,8 +152,12 @@ def carry_out(store: Store, audit: Audit, plan: ErasurePlan, now: int, note: Not
         key = f"again {token_hex(8)}"
         store.put_record(ERASURES.of(), key, ErasureRequest(_AGAIN, now + AGAIN_S, again.to_text()).body)
         store.drop_record(ERASURES.of(), plan.household)
-        while store.scrub():
-            yield ""
+        yield from _scrubbed(store)
+
+
+def _scrubbed(store: Store) -> Iterator[str]:
+    while store.scrub():
+        yield ""
 
 
 def due_erasures(store: Store, audit: Audit, now: int, note: Note) -> Iterator[None]:
@@ -198,6 +202,7 @@ def _looked_at_again(store: Store, audit: Audit, plan: ErasurePlan, now: int) ->
     for _ in erasing(store, audit, plan, now):
         yield ""
     yield from remains(store, plan, now)
+    yield from _scrubbed(store)
 
 
 # Copies that forget later

@@ -6,6 +6,7 @@ A collection without personal data says why in FREE. The tables beside the recor
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 import orjson
 
@@ -133,7 +134,7 @@ def erase_device_records(store: Store, stay: ErasedStay, now: int) -> Iterator[N
 
 
 def _walked(store: Store, stay: ErasedStay, row: Collection, rule: Rule, now: int) -> Iterator[None]:
-    """Apply a rule to the records of a row about a device."""
+    """Apply a rule to the records of a row about a device, and to what others write into them meanwhile."""
     if row.part == "device":
         place, first, last = row.of(stay.device_id), "", ""
     else:
@@ -146,9 +147,13 @@ def _walked(store: Store, stay: ErasedStay, row: Collection, rule: Rule, now: in
             if left is None:
                 store.drop_record(place, key)
             elif left != body:
-                store.put_record(place, key, left, expires=row.expires(now))
+                rows.update_record(store, place, key, partial(_ruled, rule, stay, key), expires=row.expires(now))
         yield
         after = page[-1].key + "\0"
+
+
+def _ruled(rule: Rule, stay: ErasedStay, key: str, body: str | None) -> str | None:
+    return rule(stay, key, body) if body else None
 
 
 def _naming(store: Store, naming: Iterable[Collection], name: str) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Backups of a SQLite store: make one while the store is in use, put one in its place, make one each day.
 
 A backup counts only once it has been read back: SQLite's own check of its pages, and the check value of every document,
-block of readings and registry row.
+piece of evidence and live state.
 """
 
 import logging
@@ -130,8 +130,9 @@ def damage(store: Store, pause: Pause = lambda: None) -> Iterator[str]:
             for level in LEVELS:
                 yield from _named(partial(store.documents, level, device.device_id, "", "~"))
                 pause()
-            yield from _named(partial(store.readings, device.device_id, 0, FOR_EVER))
-            pause()
+            for evidence in (store.readings, store.intervals):
+                yield from _named(partial(evidence, device.device_id, 0, FOR_EVER))
+                pause()
         for _ in pages(store.lives):
             pause()
     except Damaged as error:  # a row of the registry or a live state ends the walk over them

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from aggregator.aws.dead_letters import waiting
 from aggregator.commands.console import opened, with_store
 from aggregator.commands.support_commands import operator
 from aggregator.core.errors import ConfigurationError
@@ -18,7 +19,7 @@ from aggregator.support.audit import Audit
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.household_export import export
 from dashboard.accounts.users import Passwords
-from dashboard.text.language import ENGLISH
+from dashboard.text.language import languages
 from dashboard.web.cache import forget_cached
 
 
@@ -48,7 +49,7 @@ def export_household(settings: Settings, household: str, target: Path) -> None:
         raise ConfigurationError(f"{target} cannot be made: {error.strerror}") from error
     record_household_export(audit, operator(), devices, now)
     with os.fdopen(handle, "wb") as file:
-        for piece in export(store, audit, household, people, now, ENGLISH):
+        for piece in export(store, audit, household, people, now, languages().values()):
             file.write(piece)
     click.echo(f"{target} holds {household}: devices {len(devices)}, accounts {len(people)}")
 
@@ -57,9 +58,10 @@ def export_household(settings: Settings, household: str, target: Path) -> None:
 @click.argument("household", metavar="HOUSEHOLD")
 @click.option("--confirm", metavar="HOUSEHOLD", help="The same again; without it the plan is only printed.")
 @click.option("--reason", default="the household asked for it", show_default=True, help="For the audit; no names.")
+@click.option("--dead-letters", "queue", metavar="URL", help="On AWS: the queue DeadLetters, which must be empty.")
 @with_store
 @click.pass_obj
-def erase_household(settings: Settings, household: str, confirm: str | None, reason: str) -> None:
+def erase_household(settings: Settings, household: str, confirm: str | None, reason: str, queue: str | None) -> None:
     """Erase a household: its days at each device, and its accounts. Repeat it after a crash.
 
     Its own days go, and the days of others stay exact. Evidence that comes later for the erased days is refused. At the
@@ -82,10 +84,13 @@ def erase_household(settings: Settings, household: str, confirm: str | None, rea
     for line in left:
         click.echo(f"left: {line}")
     click.echo("not erased; run it again" if left else "erased; a scan of every table and collection finds nothing")
+    letters = waiting(queue) if queue else 0
+    if letters:
+        click.echo(f"left: {letters} dead letters, which may tell of it; run `wattfall replay --queue {queue}`")
     for line in forgotten_when(settings, url, household, now):
         click.echo(line)
     forget_cached(settings.cache, {stay.device_id for stay in plan.stays})
-    sys.exit(1 if left else 0)
+    sys.exit(1 if left or letters else 0)
 
 
 @household_group.command("due")

@@ -20,7 +20,7 @@ from dashboard.accounts.mail import check_mail, invitation, send
 from dashboard.accounts.provision_rows import Refusal, read_rows
 from dashboard.accounts.provisioning import CHANGED, MOVED, OUTCOMES, ProvisionRun, Report, provision, rehearsed
 from dashboard.accounts.users import Passwords, User
-from dashboard.text.language import ENGLISH
+from dashboard.text.words import cell
 
 REASON = "wattfall provision"
 NO_LINKS = (
@@ -97,10 +97,10 @@ class Links:
     def deliver(self, user: User, token: str) -> None:
         """Deliver the link of a person. Raises ConfigurationError where the mail server does not take it."""
         if self._target is None:
-            send(self._settings, invitation(self._settings, user, token, ENGLISH))
+            send(self._settings, invitation(self._settings, user, token))
             return
         self._file = self._file or _opened(self._target)
-        csv.writer(self._file).writerow([user.email, link_of(self._settings, token)])
+        csv.writer(self._file).writerow([cell(user.email), link_of(self._settings, token)])
         self._file.flush()
 
     def close(self) -> None:

@@ -18,7 +18,6 @@ from dashboard.accounts.accounts import RESET_S, Accounts, link_of
 from dashboard.accounts.mail import check_mail, forgotten, may_reset, send
 from dashboard.accounts.second_factor import SecondFactors
 from dashboard.accounts.users import HOUSEHOLD, ROLES, Passwords, User, check_household, check_name
-from dashboard.text.language import ENGLISH
 
 Change = Callable[[Accounts, User], User | None]
 
@@ -168,7 +167,7 @@ def reset_password(settings: Settings, email: str) -> None:
     )
     token = accounts.invite(user, RESET_S)
     if settings.smtp:
-        send(settings, forgotten(settings, user, token, ENGLISH))
+        send(settings, forgotten(settings, user, token))
         click.echo(f"a link is on its way to {user.email}")
     else:
         click.echo(link_of(settings, token))

@@ -15,8 +15,8 @@ from typing import Any
 from flask import Flask, Response, g, request
 
 from aggregator.core.errors import StoreAway
+from aggregator.intake.tokens import network
 from dashboard.accounts.access import viewer
-from dashboard.accounts.accounts import network
 from dashboard.web.request_guard import is_free, too_much_answer
 from dashboard.web.responses import API
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from aggregator.aws.dead_letters import client
 from aggregator.aws.deployment import Endpoint, deploy, emulator
@@ -301,3 +301,15 @@ def test_replay_takes_back_queue_and_bucket(cloud: Cloud) -> None:
     assert counts["replayed"] >= 3  # the emulator's bucket may have told of its batch as well
     assert [one.power_w for one in cloud.store.readings("cad-lost", 0, 2**40)] == [102, 101, 100]
     assert "Contents" not in cloud.client("s3").list_objects_v2(Bucket=place["bucket"]["name"])
+    erased = [erase(cloud, household, queue, url) for household in ("lost", "found")]
+    assert [result.exit_code for result in erased] == [1, 0]
+    assert "left: 1 dead letters" in erased[0].stdout
+
+
+def erase(cloud: Cloud, household: str, queue: str, url: str) -> Result:
+    """Erase a household of one device, then empty the queue of dead letters."""
+    cloud.store.put_device(Device("cad-lost", household=household))
+    where = ["--dead-letters", queue, "--store", url]
+    result = CliRunner().invoke(main, ["household", "erase", household, "--confirm", household, *where])
+    cloud.client("sqs").purge_queue(QueueUrl=queue)
+    return result

@@ -28,6 +28,7 @@ from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
+from aggregator.store.occupancies import moved
 from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
@@ -40,7 +41,7 @@ from dashboard.accounts.household_export import export
 from dashboard.accounts.users import ADMIN, SUPPORT, User
 from dashboard.app import create_app
 from dashboard.commands.main import main
-from dashboard.text.language import ENGLISH
+from dashboard.text.language import languages
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from tests.dashboard import homes
@@ -301,6 +302,17 @@ def test_each_household_reads_who_looked_in_its_own_time(home: Home) -> None:
         assert other not in page
 
 
+def test_a_look_before_a_move_is_written_down_tells_of_the_former_household(home: Home) -> None:
+    audit, looked = Audit(home.store, []), start_of("2026-11-18") + 8 * 3600
+    actions.look_up(audit, Who("u9", "desk@example.org", SUPPORT), CAD, "willow called", looked)
+    before = device(home.store)
+    after = moved(before, "birch", "2026-11-18")
+    actions.record_device(audit, Who("u9", "desk@example.org", SUPPORT), before, after, "moved", looked + 3600)
+    move(home.store, before, "birch", "2026-11-18")
+    people = of("willow")(home), somebody(home.store, "bea@example.org", household="birch")
+    assert ["willow called" in client_of(home, one).get("/who-looked").text for one in people] == [True, False]
+
+
 def test_a_household_sees_its_own_name_of_the_home(home: Home) -> None:
     assert device(home.store).name == ""
     former = visible_device(home.store, of("acacia")(home), CAD, homes.NOW)
@@ -369,7 +381,9 @@ def test_an_open_month_is_in_everything(home: Home) -> None:
     home.store.put_device(Device("cad-2", household="willow"))
     parts = {name: Part(700, None, covered_s=1800) for name in ("h10", "s20")}
     home.store.merge_parts("day", "cad-2", "2026-11-23", "Europe/London", parts)  # not carried into its month yet
-    files = everything(b"".join(export(home.store, Audit(home.store, []), "willow", [], homes.NOW, ENGLISH)))
+    spoken = languages().values()
+    files = everything(b"".join(export(home.store, Audit(home.store, []), "willow", [], homes.NOW, spoken)))
+    assert [one for one in ("as of 2026", "Alles, was Wattfall") if one not in files["README.txt"]] == []
     for level in ("days", "months", "years"):
         assert json.loads(files[f"cad-2/{level}.jsonl"])["import_wh"] == 700
 

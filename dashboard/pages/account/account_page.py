@@ -129,7 +129,7 @@ def _everything(services: AuthServices, user: User) -> Response:
     if user.role != HOUSEHOLD or not user.household:
         abort(404)
     people, now = services.accounts.everybody(), int(time.time())
-    pieces = export(services.store, services.audit, user.household, people, now, reader_language())
+    pieces = export(services.store, services.audit, user.household, people, now, [reader_language()])
     name = f"attachment; filename=wattfall-{datetime.fromtimestamp(now, UTC).date().isoformat()}.zip"
     return Response(pieces, mimetype="application/zip", headers={"Content-Disposition": name})
 

@@ -243,7 +243,7 @@ def test_a_home_changes_hands_from_a_day_on() -> None:
     wattfall("device", "set", "cad-1", "--household", "acacia")
     moved = wattfall("device", "move", "cad-1", "--to", "willow", "--from", "2026-06-10")
     assert moved.stdout == "cad-1\tEurope/London\t100000 W\thousehold willow\n"
-    assert "moved from 2026-06-10 on" in wattfall("audit", "--json").stdout
+    assert "device moved: 2026-06-10" in wattfall("audit", "--json").stdout
     emptied = wattfall("device", "move", "cad-1", "--to", "-", "--from", "2026-06-20")
     assert emptied.stdout == "cad-1\tEurope/London\t100000 W\n"
 
