@@ -48,7 +48,7 @@ def create_app(
     """Return the app of an installation. `clock` gives UTC seconds. Raises ConfigurationError if sign-in is unsafe."""
     app = _App(
         "dashboard",
-        server=_Server("dashboard"),
+        server=_Server("dashboard"),  # type: ignore[arg-type] # Dash takes a Flask, as it documents
         title="Wattfall",
         update_title="",
         assets_folder=str(responses.folder()),
