@@ -72,10 +72,8 @@ def create_app(
     api_routes.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
     support_pages.add_routes(app.server, data, Audit(store, settings.audit_secrets))
-    admin_pages.add_routes(
-        app.server,
-        AdminServices(services.audit, services.accounts, settings, services.mailer, services.factors),
-    )
+    admin = AdminServices(services.audit, services.accounts, settings, services.mailer, services.factors)
+    admin_pages.add_routes(app.server, admin)
     ingest = IngestEndpoint(
         store,
         settings.timezone,
