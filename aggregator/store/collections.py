@@ -199,7 +199,6 @@ COLLECTIONS: tuple[Collection, ...] = (
     *(ERASURES, MARKS),
 )
 
-
 # Changing a record
 
 TRIES = 50  # of a change that must not be lost
