@@ -21,7 +21,7 @@
     let due = Infinity;
     let polls = 0;
     let beaten = Date.now();
-    let device = null;
+    let [device, isAwaited] = [null, false]; // of the page; whether a home's first device is to come
 
     const answered = ({ clientside_function: isOurs }, { error, data }) => {
         if (isOurs) {
@@ -56,8 +56,7 @@
         window.setTimeout(() => document.getElementById("sign-in").focus());
     };
 
-    const MINUTE = 60; // seconds
-    const HOUR = 60 * MINUTE;
+    const [MINUTE, HOUR] = [60, 3600]; // seconds
 
     // As the server says it; null where it counts in days, which stay as they are.
     const duration = (seconds) => {
@@ -103,8 +102,9 @@
             [polls, due] = [REFRESHES - 1, 0];
         }
         beaten = now;
+        const every = isAwaited ? Math.min(words.poll, SOONEST) : words.poll;
         // Dash drops the answer to a question that is asked again.
-        const isDue = now >= Math.min(due, asked + words.poll) && !(waiting && now - waiting < PATIENCE);
+        const isDue = now >= Math.min(due, asked + every) && !(waiting && now - waiting < PATIENCE);
         let refresh = null;
         if (isDue) {
             [asked, due, polls] = [wait(), Infinity, polls + 1];
@@ -125,7 +125,7 @@
             if (shown.device && shown.device !== device) {
                 setProps("tick", { data: (asked = wait()) });
             }
-            device = shown.device;
+            [device, isAwaited] = [shown.device, shown.is_awaited];
         }
     };
 

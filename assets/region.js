@@ -1,7 +1,8 @@
 // The page's one component of its own, made as Dash's component packages make theirs: `Region` shows a tree of HTML
-// components (`content`) with some of their properties (`values`, by id, which join those before), and lets React change
-// them in place, so that focus, open menus and scroll stay. Dash itself builds everything anew below a `children` that changes. Its Dash
-// children, such as a graph, stand in the tree's slots.
+// components (`content`) with some of their properties (`values`, by slot: `id.property`), and lets React change them in
+// place, so that focus, open menus and scroll stay. Dash itself builds everything anew below a `children` that changes.
+// Its Dash children, such as a graph, stand in the tree's slots. It keeps nothing: an answer joins the values before it in
+// Dash's own store (`Patch`), also where two come before one is drawn.
 (() => {
     "use strict";
 
@@ -21,11 +22,12 @@
     };
 
     const Region = ({ id, content, values, children }) => {
-        const held = window.React.useRef({}).current;
-        for (const [name, news] of Object.entries(values)) {
-            held[name] = { ...held[name], ...news };
+        const props = {};
+        for (const [slot, value] of Object.entries(values)) {
+            const [name, prop] = slot.split(".");
+            props[name] = { ...props[name], [prop]: value };
         }
-        const inside = build([content].flat(), held, [children].flat());
+        const inside = build([content].flat(), props, [children].flat());
         return window.React.createElement("div", { id, className: "region" }, ...inside);
     };
 

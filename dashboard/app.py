@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, set_props
+from flask import Flask
 
 from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.intake.clocks import ServerClock
@@ -47,6 +48,7 @@ def create_app(
     """Return the app of an installation. `clock` gives UTC seconds. Raises ConfigurationError if sign-in is unsafe."""
     app = _App(
         "dashboard",
+        server=_Server("dashboard"),  # type: ignore[arg-type] # Dash takes a Flask, as it documents
         title="Wattfall",
         update_title="",
         assets_folder=str(responses.folder()),
@@ -70,10 +72,8 @@ def create_app(
     api_routes.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
     support_pages.add_routes(app.server, data, Audit(store, settings.audit_secrets))
-    admin_pages.add_routes(
-        app.server,
-        AdminServices(services.audit, services.accounts, settings, services.mailer, services.factors),
-    )
+    admin = AdminServices(services.audit, services.accounts, settings, services.mailer, services.factors)
+    admin_pages.add_routes(app.server, admin)
     ingest = IngestEndpoint(
         store,
         settings.timezone,
@@ -87,6 +87,14 @@ def create_app(
     compress(app.server)  # after the headers: hooks run last to first
     secure(app.server, [*app.csp_hashes(), *hashes(INDEX)])
     return app
+
+
+class _Server(Flask):
+    """Flask whose views and hooks are no coroutines; it looks whether they are at each of a request's twenty calls."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function."""
+        return func
 
 
 class _App(Dash):

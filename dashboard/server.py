@@ -49,9 +49,9 @@ SHARED_OUT = sys.platform == "linux"
 _LINKS = re.compile(r'(?:src|href)="(/[^"]+)"')
 
 
-def check_port(port: int, host: str = "127.0.0.1") -> None:
+def check_port(port: int) -> None:
     """Raise ConfigurationError if the port is in use or not permitted."""
-    reserve_port(port, host).close()
+    reserve_port(port, "127.0.0.1").close()
 
 
 def reserve_port(port: int, host: str) -> socket.socket:

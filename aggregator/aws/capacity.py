@@ -19,10 +19,10 @@ SHARD_RECORDS = 1000  # a second, into a shard of the coalescing stream
 ON_DEMAND_RECORDS = 200_000  # a second, into a stream on demand; it doubles within 15 minutes
 PARTITION_UNITS = 1000  # write units a second of a partition of a table, which is a shard of its stream
 NEW_TABLE_UNITS, TABLE_UNITS = 4_000, 40_000  # write units a second: of a new table; of any, by default
-PUBLISHES, CONNECTIONS, CONNECTS = 20_000, 500_000, 500  # IoT Core: messages a second, devices, connects a second
+PUBLISHES, CONNECTIONS = 20_000, 500_000  # IoT Core: messages a second, devices
 REQUESTS = 5_000  # a second, to the HTTP API: the throttle of the template
 CALLS, UNRESERVED = 1_000, 100  # of Lambda at once, in an account; what no function may reserve
-FIXED_CALLS = 68  # reserved in the template by `watched`, `fleet`, `closing` and `verify`
+FIXED_CALLS = 69  # reserved in the template by `watched`, `fleet`, `closing`, `erasing` and `verify`
 RESERVED = {
     "IngestConcurrency": 1,
     "DaysConcurrency": 1,
@@ -126,10 +126,10 @@ def lag_s(plan: Plan, parameters: Mapping[str, float]) -> float:
     return sum(window * (1 + limit.share) for window, limit in zip(windows, functions, strict=True))
 
 
-def catch_up_s(plan: Plan, parameters: Mapping[str, float], outage_s: int = HOUR) -> float:
-    """Return the time to catch up after an outage, if no two changes of a device fell together; inf for never."""
+def catch_up_s(plan: Plan, parameters: Mapping[str, float]) -> float:
+    """Return the time to catch up after an hour of outage, if no changes of a device fell together; inf for never."""
     share = max(limit.share for limit in (ingest_limit(plan, parameters), days_limit(plan, parameters)))
-    return outage_s * share / (1 - share) if share < 1 else inf
+    return HOUR * share / (1 - share) if share < 1 else inf
 
 
 def recommended(plan: Plan) -> dict[str, int]:

@@ -36,6 +36,7 @@ PRICES = {  # dollars
     "invocation": 0.20e-6,  # Lambda
     "GB-second": 13.3334e-6,  # on arm64
     "alarm": 0.10,  # CloudWatch
+    "secret": 0.40,  # Secrets Manager
     "instance-hour": 0.0168,  # t4g.small
     "balancer-hour": 0.0225,
 }
@@ -46,8 +47,6 @@ HTTP_S, HTTP_BLOCK_S = 0.020, 0.041  # of a core that waits for its 4 and 7 call
 LIVE_S = 60  # between the live readings of an edge over HTTP
 CLOSINGS = 3  # writes of a day after its end: its last half hour, and what comes late
 WATCHED = 0.02  # of the devices, at any time
-MESSAGE = 200  # bytes of a reading as a rule wraps it
-BATCHED = 3  # bytes of a reading in a block of the edge
 NEAR = 2  # half hours that a step reads near the end of a device's readings
 ITEM_OVERHEAD = 100  # bytes that AWS adds to each item it stores
 CENSUSES, CLOSING_SCANS = MONTH_S / 300, MONTH_S / 1800  # scans of the live states
@@ -301,7 +300,7 @@ def request_s(plan: Plan) -> float:
 
 
 def _alarms(plan: Plan) -> CostRow:
-    return CostRow("alarms", "CloudWatch", 0, 0, 0, plan.alarms * PRICES["alarm"])
+    return CostRow("alarms, secret", "CloudWatch", 0, 0, 0, plan.alarms * PRICES["alarm"] + PRICES["secret"])
 
 
 def _web(plan: Plan) -> CostRow:
@@ -310,8 +309,7 @@ def _web(plan: Plan) -> CostRow:
 
 
 def _priced(step: str, table: str, requests: float, writes: float, reads: float) -> CostRow:
-    dollars = writes * PRICES["write unit"] + reads * PRICES["read unit"]
-    return CostRow(step, table, requests, writes, reads, dollars)
+    return CostRow(step, table, requests, writes, reads, writes * PRICES["write unit"] + reads * PRICES["read unit"])
 
 
 def plan_of(parameters: Mapping[str, float], alarms: int, **more: int | float) -> Plan:

@@ -86,6 +86,14 @@ def bundles(lines: Iterable[str]) -> Iterator[str]:
         yield "\n".join(bundle)
 
 
+def waiting(queue: str) -> int:
+    """Return how many messages the queue at a URL holds; each batch in the bucket has one. AWS says: about."""
+    names = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
+    with aws_errors():
+        counts = client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    return sum(int(counts[name]) for name in names)
+
+
 # The way back
 
 

@@ -8,6 +8,7 @@
 | a level's: `days`, `months`, ... | a batch of change records of the level below | runs the worker's step |
 | `fleet` | a schedule, every few minutes | counts the fleet for the support desk |
 | `closing` | a schedule | closes days and months of devices that have gone silent |
+| `erasing` | a schedule | erases the households whose day has come, with the secret that signs the audit |
 
 A batch is processed in rounds of many devices, whose calls run side by side. When the store fails, or the time of the
 call is nearly over, the answer is the first sequence number not done: Lambda retries from there, and repeated records
@@ -29,14 +30,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from aggregator.aws.closing import close_periods
-from aggregator.aws.dead_letters import DeadLetter, message_of, quarantine, topic_of
+from aggregator.aws.dead_letters import DeadLetter, client, message_of, quarantine, topic_of
+from aggregator.aws.schedules import close_periods, erase_due
 from aggregator.core.documents import Device
-from aggregator.core.errors import ConfigurationError, Refused, StoreAway, StoreUnusable
+from aggregator.core.errors import Refused, StoreAway, StoreUnusable
 from aggregator.core.live import live_state
 from aggregator.core.periods import DAY_S, LEVELS, RETENTION_DAYS
 from aggregator.core.readings import Reading, check_owner
-from aggregator.erasure.erasure_requests import overdue
 from aggregator.intake.clocks import refuse_old
 from aggregator.intake.device_status import looked_at
 from aggregator.intake.formats import FORMATS, Topic, read_whole
@@ -48,6 +48,7 @@ from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.items import changed_key, is_open, table_of
 from aggregator.store.occupancies import without_erased
 from aggregator.store.port import Change
+from aggregator.support.audit import Audit
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.levels import Step, propagate, steps
 from aggregator.waterfall.pricing import PRICES
@@ -151,11 +152,12 @@ class Functions:
         take_census(self.store, int(self.clock()), None)
 
     def closing(self) -> None:
-        """Close periods of silent devices. Raises ConfigurationError, for an alarm, where a person is to erase one."""
-        now = int(self.clock())
-        close_periods(self.store, now)
-        if due := len(overdue(self.store, now)):
-            raise ConfigurationError(f"households to be erased by hand: {due}; `wattfall household due` names them")
+        """Close periods of silent devices."""
+        close_periods(self.store, int(self.clock()))
+
+    def erasing(self, secret: str, left_s: LeftS = no_deadline) -> None:
+        """Erase the households that are due. Raises ConfigurationError, for an alarm, where one is a day late."""
+        erase_due(self.store, Audit(self.store, [secret]), int(self.clock()), left_s)
 
     def propagate(self, step: Step, event: Record, left_s: LeftS = no_deadline) -> Answer:
         """Process a batch of change records of the level below."""
@@ -247,13 +249,8 @@ def functions() -> Functions:
     """Build the functions at the first call and keep them for the life of the process."""
     settings = load(os.environ)
     queue = os.environ.get("WATTFALL_DEAD_LETTERS", "")
-    put_aside = partial(quarantine, queue)
-    return Functions(
-        open_store(settings.store),
-        settings.timezone,
-        put_aside,
-        retention_days=settings.retention_days,
-    )
+    put_aside, days = partial(quarantine, queue), settings.retention_days
+    return Functions(open_store(settings.store), settings.timezone, put_aside, retention_days=days)
 
 
 def _left_s(context: Any) -> LeftS:  # noqa: ANN401 - of Lambda's runtime
@@ -282,7 +279,8 @@ def answer_to(endpoint: IngestEndpoint, event: Record) -> Record:
     body = event.get("body") or ""
     sent = b64decode(body) if event.get("isBase64Encoded") else body.encode()
     query = event.get("queryStringParameters") or {}
-    answer = endpoint.answer(IngestRequest(event["headers"], query, len(sent), lambda: sent))
+    address = event.get("requestContext", {}).get("http", {}).get("sourceIp", "")
+    answer = endpoint.answer(IngestRequest(event["headers"], query, len(sent), lambda: sent, address))
     headers = {"content-type": "application/json", "cache-control": "no-store", **answer.headers}
     return {"statusCode": answer.status, "headers": headers, "body": orjson.dumps(answer.content).decode()}
 
@@ -313,3 +311,9 @@ def fleet(_event: Record, _context: object) -> None:
 def closing(_event: Record, _context: object) -> None:
     """The handler of `closing`."""
     functions().closing()
+
+
+def erasing(_event: Record, context: object) -> None:
+    """The handler of `erasing`."""
+    secret = client("secretsmanager").get_secret_value(SecretId=os.environ["WATTFALL_SECRET_ARN"])["SecretString"]
+    functions().erasing(secret, _left_s(context))

@@ -4,8 +4,9 @@ Errors are one line on stderr with exit code 2.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import click
 from aggregator.aws.capacity import catch_up_s, first_devices, first_limit, lag_s, limits, recommended
 from aggregator.aws.costs import PRICES_OF, REGION, CostRow, Plan, is_table, plan_of, rows, total
 from aggregator.aws.deployment import alarm_count, build, parameters
-from aggregator.commands.console import aligned
+from aggregator.commands.console import aligned, overriding
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
@@ -30,9 +31,7 @@ def tables_group() -> None:
     """Manage the tables of a DynamoDB store; an AWS deployment creates them from its template."""
 
 
-def _with_url(command: Callable[..., Any]) -> Callable[..., Any]:
-    option = click.option("--store", "url", metavar="URL", help="dynamodb://PREFIX?region=REGION [WATTFALL_STORE].")
-    return option(command)
+_with_url = overriding("--store", metavar="URL", help="dynamodb://PREFIX?region=REGION [WATTFALL_STORE].")
 
 
 def _client(url: str) -> "tuple[AwsDynamoClient, str]":
@@ -45,11 +44,11 @@ def _client(url: str) -> "tuple[AwsDynamoClient, str]":
 @tables_group.command("create")
 @_with_url
 @click.pass_obj
-def create(settings: Settings, url: str | None) -> None:
+def create(settings: Settings) -> None:
     """Create missing tables; existing ones stay, and their devices are added to the search index."""
     from aggregator.store.dynamodb.tables import create_tables, index_devices
 
-    client, prefix = _client(url or settings.store)
+    client, prefix = _client(settings.store)
     made = 0
     for name in create_tables(client, prefix):
         made += 1
@@ -62,11 +61,11 @@ def create(settings: Settings, url: str | None) -> None:
 @tables_group.command("describe")
 @_with_url
 @click.pass_obj
-def describe(settings: Settings, url: str | None) -> None:
+def describe(settings: Settings) -> None:
     """List the tables; exit code 2 when one is missing. Counts of items are up to six hours old."""
     from aggregator.store.dynamodb.tables import describe_tables
 
-    for name, summary in describe_tables(*_client(url or settings.store)):
+    for name, summary in describe_tables(*_client(settings.store)):
         click.echo(f"{name}\t{summary}")
 
 
@@ -74,11 +73,11 @@ def describe(settings: Settings, url: str | None) -> None:
 @_with_url
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def delete(settings: Settings, url: str | None, *, yes: bool) -> None:
+def delete(settings: Settings, *, yes: bool) -> None:
     """Delete the tables, with every reading and every chart."""
     from aggregator.store.dynamodb.tables import delete_tables
 
-    client, prefix = _client(url or settings.store)
+    client, prefix = _client(settings.store)
     question = f"Remove all tables {prefix}-... in {client.region}, with every reading and every chart? Type {prefix}"
     if not yes and click.prompt(question, default="", show_default=False) != prefix:
         raise ConfigurationError("nothing was removed")
@@ -95,7 +94,7 @@ _WAIT_S, _HIDDEN_S = 1, 600  # for the next message; while a message is worked o
 @click.option("--queue", required=True, metavar="URL", help="The queue DeadLetters of the template's outputs.")
 @_with_url
 @click.pass_obj
-def replay_command(settings: Settings, queue: str, url: str | None) -> None:
+def replay_command(settings: Settings, queue: str) -> None:
     """Process dead letters again: what the queue holds, and the batches in the bucket of which it tells.
 
     What is done leaves the queue and the bucket; what fails again stays. Exit code 1 if anything stays.
@@ -103,7 +102,7 @@ def replay_command(settings: Settings, queue: str, url: str | None) -> None:
     from aggregator.aws.dead_letters import aws_errors, client
 
     failed = done = 0
-    with aws_errors(), closing(open_store(url or settings.store)) as store:
+    with aws_errors(), closing(open_store(settings.store)) as store:
         sqs = client("sqs")
         while messages := _received(sqs, queue):
             for message in messages:
@@ -177,7 +176,11 @@ def package_command(folder: Path) -> None:
     "--interval", type=click.IntRange(1, 1800), default=10, show_default=True, help="Seconds between readings."
 )
 @click.option("--window", type=click.IntRange(0, 300), help="Seconds of readings written together [the template's].")
-@click.option("--shards", type=click.IntRange(0, 10_000), help="Of the coalescing stream; 0: on demand.")
+@click.option(
+    "--shards",
+    type=click.IntRange(0, 10_000),
+    help="Of the stream [the template's; of edges 1]; 0: on demand.",
+)
 @click.option("--edge", is_flag=True, help="Half-hour blocks from the device.")
 @click.option("--http", is_flag=True, help="By the HTTP API; an edge then also sends live readings.")
 @click.option("--tariff", is_flag=True, help="With half-hourly prices.")
@@ -216,7 +219,9 @@ def _plan(devices: int, interval: int, own: Mapping[str, float], options: Mappin
     flags["is_http"] = options["http"]
     given = {name: value for name, value in wanted.items() if value is not None}
     more = {"statuses": options["statuses"], **flags, **given}
-    return plan_of(own, alarm_count(), devices=devices, interval_s=interval, **more)
+    plan = plan_of(own, alarm_count(), devices=devices, interval_s=interval, **more)
+    wants_fewer = plan.is_edge and "shards" not in given  # the template's number is for a reading every 10 s
+    return replace(plan, shards=recommended(plan)["Shards"]) if wants_fewer else plan
 
 
 def _costs_json(plan: Plan, own: Mapping[str, float], found: list[CostRow], sums: list[CostRow]) -> dict[str, object]:

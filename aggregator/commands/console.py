@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,17 @@ LATE_S = 6.0  # from SIGTERM to the end of a process that something holds up
 LATE = "stopped; something held the process up, and what it has acknowledged is stored"
 
 
-def with_store(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the option `--store`."""
-    return click.option("--store", "store_url", metavar="URL", help="Where documents live [WATTFALL_STORE].")(command)
+def overriding(*names: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # noqa: ANN401 - click's
+    """Return an option whose value replaces the setting of its name in the settings that the command gets."""
+
+    def override(context: click.Context, option: click.Parameter, value: object) -> None:
+        if value:
+            context.obj = replace(context.obj, **{option.name or "": value})
+
+    return click.option(*names, expose_value=False, callback=override, **attributes)
+
+
+with_store = overriding("--store", metavar="URL", help="Where documents live [WATTFALL_STORE].")
 
 
 def with_days(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,12 +68,11 @@ def _day(context: click.Context, option: click.Parameter, text: str | None) -> s
     return day
 
 
-def opened(settings: Settings, url: str | None, *, may_create: bool = False) -> Store:
-    """Open the store of an option, or else of the settings; only a command that adds something may create it."""
-    chosen = url or settings.store
-    if may_create and chosen == default_store():
+def opened(settings: Settings, *, may_create: bool = False) -> Store:
+    """Open the store of the settings; only a command that adds something may create it."""
+    if may_create and settings.store == default_store():
         own_folder(data_folder())
-    return open_store(chosen, may_create=may_create)
+    return open_store(settings.store, may_create=may_create)
 
 
 def own_folder(path: Path) -> None:
@@ -143,11 +151,11 @@ class JsonLines(logging.Formatter):
         return json.dumps(content)
 
 
-def log_to_stderr(form: str, level: int = logging.INFO) -> None:
+def log_to_stderr(form: str) -> None:
     """Log to stderr with the time, for long-running commands; `form` is text or json."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it logs every call
 
 

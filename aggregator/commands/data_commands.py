@@ -36,12 +36,12 @@ LEVELS = click.Choice(["live", *periods.LEVELS])
 @click.argument("source", metavar="[FILE or -]", type=click.File("rb"), default="-")
 @with_store
 @click.pass_obj
-def ingest_command(settings: Settings, source: BinaryIO, store_url: str | None) -> None:
+def ingest_command(settings: Settings, source: BinaryIO) -> None:
     """Ingest readings as JSON Lines and update every chart.
 
     The last line of the output counts them as JSON; refused lines are named on stderr.
     """
-    store, outcome, number = opened(settings, store_url, may_create=True), Outcome(), 1
+    store, outcome, number = opened(settings, may_create=True), Outcome(), 1
     for lines in chunks(source):
         ingest_lines(store, lines, number, int(time.time()), settings.timezone, outcome, _name_refused)
         number += len(lines)
@@ -63,11 +63,9 @@ def _name_refused(number: int, refused: Refused) -> None:
 @click.option("--json", "is_json", is_flag=True, help="As JSON instead of a table.")
 @with_store
 @click.pass_obj
-def show(
-    settings: Settings, level: str, device_id: str, period: str | None, is_json: bool, store_url: str | None
-) -> None:
+def show(settings: Settings, level: str, device_id: str, period: str | None, is_json: bool) -> None:
     """Show one document: the live state, or a period of a level (default: the current one)."""
-    store = opened(settings, store_url)
+    store = opened(settings)
     device = find_device(store, device_id)
     if level == "live":
         live = store.live(device_id)
@@ -88,12 +86,12 @@ def show(
 @click.argument("device_id", metavar="[DEVICE]", required=False)
 @with_store
 @click.pass_obj
-def verify(settings: Settings, device_id: str | None, store_url: str | None) -> None:
+def verify(settings: Settings, device_id: str | None) -> None:
     """Recompute every document and compare it with the stored one, and sums with registers.
 
     Lists differences, and exits 1 if there are any. A store without devices is no success either.
     """
-    store = opened(settings, store_url)
+    store = opened(settings)
     devices = [find_device(store, device_id)] if device_id else list(all_devices(store))
     found = 0
     for one in devices:

@@ -15,15 +15,15 @@ from aggregator.commands.console import check_id, find_device, opened, with_stor
 from aggregator.commands.support_commands import operator, with_reason
 from aggregator.core import periods
 from aggregator.core.documents import GAS, KINDS, NETTINGS, Device
-from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import number
 from aggregator.core.readings import sender_of
-from aggregator.intake.claims import VALID_S, check_free, new_code
+from aggregator.intake.claims import VALID_S
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
-from aggregator.store import Store, all_devices, new_entry, search
+from aggregator.store import all_devices, new_entry, search
 from aggregator.store.occupancies import has_past, moved
-from aggregator.support.actions import record_code, record_device, record_token
+from aggregator.support.actions import make_code, record_device, record_token
 from aggregator.support.audit import Audit
 from aggregator.tariffs.gas import Conversion, conversion_of
 from aggregator.waterfall.pricing import change_conversion, move
@@ -92,7 +92,6 @@ def device_set(
     device_id: str,
     timezone: str | None,
     max_power_w: int | None,
-    store_url: str | None,
     calorific_value: str | None,
     first_day: str | None,
     volume_factor: str | None,
@@ -100,7 +99,7 @@ def device_set(
     **fields: Any,  # noqa: ANN401 - options
 ) -> None:
     """Add or change a device; recompute its charts where the change affects them."""
-    store = opened(settings, store_url, may_create=True)
+    store = opened(settings, may_create=True)
     stored = store.device(check_id(device_id))
     changed = stored or new_entry(store, device_id, settings.timezone)
     _check_home(changed, fields)
@@ -169,13 +168,13 @@ def _conversion(device: Device, value: str | None, first_day: str | None, factor
 @click.option("--from", "first_day", required=True, metavar="DAY", help="Its first whole day there, local.")
 @with_store
 @click.pass_obj
-def device_move(settings: Settings, device_id: str, household: str, first_day: str, store_url: str | None) -> None:
+def device_move(settings: Settings, device_id: str, household: str, first_day: str) -> None:
     """Give a device and its second meters to another household, from a day on.
 
     Each household sees its own days only. The new one names its home and sets its tariff anew; the days before keep
     the tariff of their own household.
     """
-    store, now = opened(settings, store_url), int(time.time())
+    store, now = opened(settings), int(time.time())
     device = find_device(store, device_id)
     if device.is_second_meter:
         sender = sender_of(device_id)
@@ -184,7 +183,7 @@ def device_move(settings: Settings, device_id: str, household: str, first_day: s
         raise ConfigurationError(f"{first_day} is still to come; move the device on that day")
     household = "" if household == "-" else household
     after = moved(device, household, first_day)
-    record_device(Audit(store, settings.audit_secrets), operator(), device, after, f"moved from {first_day} on", now)
+    record_device(Audit(store, settings.audit_secrets), operator(), device, after, f"device moved: {first_day}", now)
     move(store, device, household, first_day)
     drain(store)
     click.echo(console.device_line(find_device(store, device_id)))
@@ -195,12 +194,12 @@ def device_move(settings: Settings, device_id: str, household: str, first_day: s
 @click.option("--revoke", is_flag=True, help="Revoke all tokens of the device at once, and make none.")
 @with_store
 @click.pass_obj
-def device_token(settings: Settings, device_id: str, store_url: str | None, *, revoke: bool) -> None:
+def device_token(settings: Settings, device_id: str, *, revoke: bool) -> None:
     """Print a new token for POST /ingest; it is shown only once. Earlier tokens expire in a day.
 
     A device that is not known yet is added.
     """
-    store = opened(settings, store_url)
+    store = opened(settings)
     if revoke or store.device(check_id(device_id)):
         find_device(store, device_id)
     else:
@@ -224,13 +223,13 @@ def device_token(settings: Settings, device_id: str, store_url: str | None, *, r
 )
 @with_store
 @click.pass_obj
-def device_code(settings: Settings, device_ids: tuple[str, ...], file: IO[str] | None, store_url: str | None) -> None:
+def device_code(settings: Settings, device_ids: tuple[str, ...], file: IO[str] | None) -> None:
     """Print a code for each device, as CSV; with it a household claims the device at /account/claim.
 
     A code is shown only once, works once, and expires in 30 days; an earlier one is void. A device that is not known
     yet is added. A device that belongs to a household gets none, and the others get theirs.
     """
-    store, now = opened(settings, store_url), int(time.time())
+    store, now = opened(settings), int(time.time())
     listed = [*device_ids, *(row[0].strip() for row in csv.reader(file or ()) if row and row[0].strip())]
     wanted = [one for one in dict.fromkeys(listed) if one != "device_id"]
     if not wanted:
@@ -239,31 +238,19 @@ def device_code(settings: Settings, device_ids: tuple[str, ...], file: IO[str] |
     rows.writerow(("device_id", "code", "until"))
     for device_id in wanted:
         try:
-            rows.writerow((device_id, _code(store, audit, device_id, settings.timezone, now), _until(now)))
-        except (ConfigurationError, Refused) as why:
+            code = make_code(audit, operator(), check_id(device_id), settings.timezone, now)
+            rows.writerow((device_id, code, periods.iso_utc(now + VALID_S)))
+        except ConfigurationError as why:
             click.echo(f"wattfall: {why}", err=True)
             refused += 1
     if refused:
         raise ConfigurationError(f"{refused} of {len(wanted)} devices got no code")
 
 
-def _code(store: Store, audit: Audit, device_id: str, default_zone: str, now: int) -> str:
-    found = store.device(check_id(device_id)) or new_entry(store, device_id, default_zone)
-    check_free(found, now)
-    if store.device(device_id) is None:
-        store.put_device(found)
-    record_code(audit, operator(), device_id, now)
-    return new_code(store, found, now)
-
-
-def _until(now: int) -> str:
-    return periods.iso_utc(now + VALID_S)
-
-
 @device.command("list")
 @with_store
 @click.pass_obj
-def device_list(settings: Settings, store_url: str | None) -> None:
+def device_list(settings: Settings) -> None:
     """List the devices, one per line."""
-    for one in all_devices(opened(settings, store_url)):
+    for one in all_devices(opened(settings)):
         click.echo(console.device_line(one))

@@ -29,8 +29,8 @@ from aggregator.intake.imports.import_records import Source, check_undo, digest_
 from aggregator.intake.imports.import_report import ImportReport, summary
 from aggregator.intake.imports.importing import Bar, changed_days, take
 from aggregator.intake.imports.recognise import Progress, Recognised, recognised
-from aggregator.intake.imports.understanding import BRAKES, Doubt, Known, named_columns
-from aggregator.intake.imports.vocabulary import ENERGY, EXPORT, IMPORT, NET, POWER, PROFILES, REGISTER, UNITS
+from aggregator.intake.imports.understanding import BRAKES, PROFILES, Doubt, Known, named_columns
+from aggregator.intake.imports.vocabulary import ENERGY, EXPORT, IMPORT, NET, POWER, REGISTER, UNITS
 from aggregator.intake.tables.notation import ORDERS, SIGNS, interval_of
 from aggregator.intake.tables.structured import STRUCTURES, open_table
 from aggregator.settings import Settings
@@ -80,7 +80,7 @@ def _list_formats(context: click.Context, _: click.Parameter, is_asked: bool) ->
 @with_store
 @click.pass_obj
 def import_command(
-    settings: Settings, /, path: Path | None, device_id: str | None, store_url: str | None, undone: str | None,
+    settings: Settings, /, path: Path | None, device_id: str | None, undone: str | None,
     is_list: bool, reason: str, **options: Any,  # noqa: ANN401 - options
 ) -> None:  # fmt: skip
     """Import history from a file of any meter: it is recognised by its content.
@@ -89,15 +89,15 @@ def import_command(
     last line of the output counts the rows as JSON; refused rows are named on stderr.
     """
     if undone:
-        _undo(settings, store_url, undone, reason)
+        _undo(settings, undone, reason)
     elif device_id is None:
         raise click.MissingParameter(param_hint="'--device'", param_type="option")
     elif is_list:
-        _list(opened(settings, store_url), device_id)
+        _list(opened(settings), device_id)
     elif path is None:
         raise click.MissingParameter(param_hint="'FILE'", param_type="argument")
     else:
-        with closing(opened(settings, store_url, may_create=True)) as store, path.open("rb") as stream:
+        with closing(opened(settings, may_create=True)) as store, path.open("rb") as stream:
             _import(store, settings, stream, device_id, reason, **options)
 
 
@@ -151,8 +151,8 @@ def _list(store: Store, device_id: str) -> None:
         click.echo(record.line(device.timezone))
 
 
-def _undo(settings: Settings, store_url: str | None, name: str, reason: str) -> None:
-    with closing(opened(settings, store_url)) as store, _stopping() as stop:
+def _undo(settings: Settings, name: str, reason: str) -> None:
+    with closing(opened(settings)) as store, _stopping() as stop:
         record, now = find_import(store, name), int(time.time())
         check_undo(store, record)
         audit = Audit(store, settings.audit_secrets)

@@ -26,21 +26,21 @@ from aggregator.waterfall.worker import drain
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
 @with_store
 @click.pass_obj
-def backup_command(settings: Settings, target: Path, store_url: str | None) -> None:
+def backup_command(settings: Settings, target: Path) -> None:
     """Copy a SQLite store to a new file, also while it is in use; read the copy back, and say what it holds."""
-    click.echo(_held(back_up(store_url or settings.store, target)))
+    click.echo(_held(back_up(settings.store, target)))
 
 
 @click.command("restore")
 @click.argument("source", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @with_store
 @click.pass_obj
-def restore_command(settings: Settings, source: Path, store_url: str | None) -> None:
+def restore_command(settings: Settings, source: Path) -> None:
     """Put a backup in the place of a SQLite store that no process has open, and verify it.
 
     The former file stays beside it. Exit code 1 if a document differs from its readings.
     """
-    url, now = store_url or settings.store, int(time.time())
+    url, now = settings.store, int(time.time())
     copied, former = restore(url, source, now)
     click.echo(_held(copied))
     if former:
@@ -63,7 +63,7 @@ def restore_command(settings: Settings, source: Path, store_url: str | None) -> 
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="See `wattfall worker`.")
 @with_store
 @click.pass_obj
-def doctor_command(settings: Settings, broker_url: str | None, ca_file: str | None, store_url: str | None) -> None:
+def doctor_command(settings: Settings, broker_url: str | None, ca_file: str | None) -> None:
     """Look at this installation, and say what to mend, one line each; exit code 1 if there is anything.
 
     It reads every page of a SQLite store.
@@ -72,7 +72,7 @@ def doctor_command(settings: Settings, broker_url: str | None, ca_file: str | No
     from aggregator.operations.doctor import examine
 
     broker = broker_of(broker_url) if broker_url else None
-    found = list(examine(settings, store_url or settings.store, os.environ, broker, ca_file or ""))
+    found = list(examine(settings, os.environ, broker, ca_file or ""))
     rows = [("well" if one.is_well else "MEND", one.name, one.text) for one in found]
     click.echo("\n".join(line.rstrip() for line in aligned(rows, texts=3)))
     sys.exit(0 if all(one.is_well for one in found) else 1)

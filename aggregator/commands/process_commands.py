@@ -98,21 +98,21 @@ def subscribed(
 @with_broker("--mqtt", "Receive messages from this broker, like mqtts://user@host/ [WATTFALL_MQTT_PASSWORD].")
 @with_store
 @click.pass_obj
-def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:  # noqa: ANN401 - options
+def worker(settings: Settings, /, **broker: Any) -> None:  # noqa: ANN401 - options
     """Propagate every change of the store to the charts, until stopped; with --mqtt also receive devices' messages."""
     log_to_stderr(settings.log)
     stop = until_stopped()
     with (
-        closing(opened(settings, store_url, may_create=True)) as store,
+        closing(opened(settings, may_create=True)) as store,
         subscribed(settings, **broker) as subscriber,
-        backing_up(settings, store_url or settings.store, stop),
-        told(settings, store_url or settings.store, store, metrics := Metrics()),
+        backing_up(settings, stop),
+        told(settings, store, metrics := Metrics()),
     ):
         run_worker(
             store,
             settings.retention_days,
             stop,
-            census=_census(store, Audit(store, settings.audit_secrets), note_for(store_url or settings.store)),
+            census=_census(store, Audit(store, settings.audit_secrets), note_for(settings.store)),
             take_in=_feed(store, settings, subscriber, broker, metrics).take_in if subscriber else None,
         )
 
@@ -180,10 +180,10 @@ def _feed(
 @click.option("--stream", hidden=True, help="Send into this stream of the template, and not into the store.")
 @with_store
 @click.pass_obj
-def simulate(settings: Settings, count: int, days: int, seed: int, store_url: str | None, stream: str | None) -> None:
+def simulate(settings: Settings, count: int, days: int, seed: int, stream: str | None) -> None:
     """Simulate demo households: add missing history, then a reading every 10 s, until stopped."""
     log_to_stderr(settings.log)
-    store, homes = opened(settings, store_url, may_create=True), households(count, seed)
+    store, homes = opened(settings, may_create=True), households(count, seed)
     check_is_demo(store, homes)
     now = int(time.time())
     fill(store, homes, days, now, lambda _: None)

@@ -71,10 +71,9 @@ def audit_command(
     is_json: bool,
     checked: str | None,
     forget: str | None,
-    store_url: str | None,
 ) -> None:
     """List the staff's actions on devices: person, device, action, time and reason. Days are UTC."""
-    audit = Audit(opened(settings, store_url), settings.audit_secrets)
+    audit = Audit(opened(settings), settings.audit_secrets)
     if checked is not None:
         faults = list(AuditCheck(audit, parse_head(checked)).faults())
         click.echo("\n".join([*faults, f"{len(faults)} faults", f"head {audit.head()}"]))
@@ -111,10 +110,9 @@ def refused_command(
     first_day: str | None,
     last_day: str | None,
     is_json: bool,
-    store_url: str | None,
 ) -> None:
     """Show a device's refused messages: counts by UTC day and reason, last messages. `-`: without a known device."""
-    store = opened(settings, store_url)
+    store = opened(settings)
     if device_id != UNKNOWN:
         find_device(store, device_id)
     refusals = filter_refusals(load_refusals(store, device_id), reasons, contains, first_day or "", last_day or "")
@@ -125,9 +123,9 @@ def refused_command(
 @click.argument("device_id", metavar="DEVICE")
 @with_store
 @click.pass_obj
-def inspect_command(settings: Settings, device_id: str, store_url: str | None) -> None:
+def inspect_command(settings: Settings, device_id: str) -> None:
     """Print the diagnostics of a device as JSON: sending, signal, gaps, and the state of its charts."""
-    store = opened(settings, store_url)
+    store = opened(settings)
     diagnostics = plain(diagnose(store, find_device(store, device_id), int(time.time())))
     click.echo(json.dumps({name: value for name, value in diagnostics.items() if name != "device"}))
 
@@ -136,9 +134,9 @@ def inspect_command(settings: Settings, device_id: str, store_url: str | None) -
 @with_json
 @with_store
 @click.pass_obj
-def fleet_command(settings: Settings, is_json: bool, store_url: str | None) -> None:
+def fleet_command(settings: Settings, is_json: bool) -> None:
     """Show the worker's last census: how many devices send, and how long the others have been silent."""
-    counts = fleet.summary(opened(settings, store_url))
+    counts = fleet.summary(opened(settings))
     if counts is None:
         raise ConfigurationError("there is no census yet; `wattfall worker` takes one every 5 minutes")
     click.echo(json.dumps(plain(counts)) if is_json else console.fleet_table(counts))
@@ -156,10 +154,9 @@ def rebuild_command(
     first_day: str | None,
     last_day: str | None,
     reason: str,
-    store_url: str | None,
 ) -> None:
     """Recompute a device's documents from its readings; half hours with expired readings stay."""
-    store = opened(settings, store_url)
+    store = opened(settings)
     device = find_device(store, device_id)
     count = actions.rebuild(
         Audit(store, settings.audit_secrets), operator(), device, first_day, last_day, reason, int(time.time())
@@ -178,13 +175,11 @@ def rebuild_command(
 @with_reason()
 @with_store
 @click.pass_obj
-def exchange_command(
-    settings: Settings, device_id: str, at: str, is_not: bool, is_undo: bool, reason: str, store_url: str | None
-) -> None:
+def exchange_command(settings: Settings, device_id: str, at: str, is_not: bool, is_undo: bool, reason: str) -> None:
     """Mark that a meter was exchanged at an instant, like 2026-11-23T10:00:00Z, and recompute its charts."""
     if is_not and is_undo:
         raise click.UsageError("--not and --undo do not go together")
-    store, now = opened(settings, store_url), int(time.time())
+    store, now = opened(settings), int(time.time())
     device, instant, audit = find_device(store, device_id), _instant(at, now), Audit(store, settings.audit_secrets)
     if is_undo:
         changed = actions.unmark_exchange(audit, operator(), device, instant, reason, now)
@@ -210,9 +205,9 @@ def _instant(text: str, now: int) -> int:
 @with_reason()
 @with_store
 @click.pass_obj
-def bundle_command(settings: Settings, device_id: str, target: Path | None, reason: str, store_url: str | None) -> None:
+def bundle_command(settings: Settings, device_id: str, target: Path | None, reason: str) -> None:
     """Write the data for finding a device's fault into one ZIP file, without personal data."""
-    store, now = opened(settings, store_url), int(time.time())
+    store, now = opened(settings), int(time.time())
     device = find_device(store, device_id)
     path = target or Path(file_name(device, now))
     content = actions.export_bundle(Audit(store, settings.audit_secrets), operator(), device, reason, now)

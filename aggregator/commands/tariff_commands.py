@@ -42,12 +42,12 @@ def tariff() -> None:
 @click.argument("source", metavar="[FILE or -]", type=click.File("r"), default="-")
 @with_store
 @click.pass_obj
-def tariff_set(settings: Settings, device_id: str, source: TextIO, store_url: str | None) -> None:
+def tariff_set(settings: Settings, device_id: str, source: TextIO) -> None:
     """Set a device's tariff from a JSON file and reprice the days that it changes.
 
     The shortest tariff is {"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450}]}.
     """
-    store = opened(settings, store_url)
+    store = opened(settings)
     device, given = find_device(store, device_id), tariff_from_text(_text(source))
     _record(settings, store, device, "tariff set from the command line")
     count = change_tariff(store, device, given)
@@ -59,9 +59,9 @@ def tariff_set(settings: Settings, device_id: str, source: TextIO, store_url: st
 @click.argument("device_id", metavar="DEVICE")
 @with_store
 @click.pass_obj
-def tariff_unset(settings: Settings, device_id: str, store_url: str | None) -> None:
+def tariff_unset(settings: Settings, device_id: str) -> None:
     """Remove a device's tariff and its costs; half-hourly prices stay."""
-    store = opened(settings, store_url)
+    store = opened(settings)
     device = find_device(store, device_id)
     _record(settings, store, device, "tariff removed from the command line")
     count = change_tariff(store, device, None)
@@ -73,9 +73,9 @@ def tariff_unset(settings: Settings, device_id: str, store_url: str | None) -> N
 @click.argument("device_id", metavar="DEVICE")
 @with_store
 @click.pass_obj
-def tariff_show(settings: Settings, device_id: str, store_url: str | None) -> None:
+def tariff_show(settings: Settings, device_id: str) -> None:
     """Show a device's tariff as JSON for `set`."""
-    store = opened(settings, store_url)
+    store = opened(settings)
     found = tariff_of(find_device(store, device_id))
     if found is None:
         raise ConfigurationError(f"{device_id} has no tariff; set one with `wattfall tariff set`")
@@ -103,14 +103,13 @@ def tariff_import(
     without_vat: bool,
     filters: tuple[str, ...],
     payment_method: str | None,
-    store_url: str | None,
 ) -> None:
     """Import prices of half hours, hours or longer from CSV or JSON and reprice the days that they touch.
 
     The file tells its columns and its unit, or the answer names the option that does. A price without an end holds for
     a year from today at most.
     """
-    store = opened(settings, store_url)
+    store = opened(settings)
     device = find_device(store, device_id)
     present = tariff_of(device)
     where = dict(map(_filter, filters)) | ({"payment_method": payment_method} if payment_method else {})
@@ -163,13 +162,12 @@ def tariff_compare(
     first_day: str | None,
     last_day: str | None,
     is_json: bool,
-    store_url: str | None,
 ) -> None:
     """Compare the bill of the same days on other tariffs, each a JSON file as for `set`.
 
     Every day from the first with data to today owes its standing charge, also one without data.
     """
-    store = opened(settings, store_url)
+    store = opened(settings)
     device = find_device(store, device_id)
     present = tariff_of(device)
     tariffs = {"present": present} if present else {}
@@ -224,9 +222,9 @@ def _read(path: Path) -> Tariff:
 @click.argument("device_id", metavar="DEVICE")
 @with_store
 @click.pass_obj
-def reprice(settings: Settings, device_id: str, store_url: str | None) -> None:
+def reprice(settings: Settings, device_id: str) -> None:
     """Reprice every day of a device from the energy in its day documents."""
-    store = opened(settings, store_url)
+    store = opened(settings)
     days = store.periods("day", find_device(store, device_id).device_id)
     store.mark(PRICES, device_id, days)
     drain(store)

@@ -16,7 +16,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import count, pairwise
-from operator import attrgetter, ge, sub
+from operator import attrgetter, sub
 from statistics import median
 from typing import NamedTuple
 
@@ -242,9 +242,12 @@ def _doubtful(points: Register, max_power_w: int) -> list[int]:
 def surely_runs_on(points: Register, max_power_w: int) -> bool:
     """Whether all steps are surely plain: the common case, quickly."""
     ats, whs, meters, exchange_overrides = points
-    if exchange_overrides or len(ats) < 2 or len(set(meters)) > 1 or not all(map(ge, whs[1:], whs)):
+    if exchange_overrides or len(ats) < 2 or len(set(meters)) > 1:
         return False
-    steepest = max(map(sub, whs[1:], whs))
+    rises = list(map(sub, whs[1:], whs))
+    if min(rises) < 0:
+        return False
+    steepest = max(rises)
     if (steepest - 1) * 3600 > max_power_w * min(map(sub, ats[1:], ats)) or ats[-1] - ats[0] > LONGEST_S:
         return False
     return not steepest or steepest * LEAP < whs[0]

@@ -25,8 +25,10 @@ from aggregator.erasure.erasure_rules import (
     leave_household,
     unknown_messages,
 )
+from aggregator.intake.imports.import_records import STANDING, imports_of, update_import
 from aggregator.store import collections as rows
 from aggregator.store.collections import COLLECTIONS, Collection
+from aggregator.store.layers import OWN
 from aggregator.store.occupancies import erased_spans, occupancies, seen_instants, without_household
 from aggregator.store.port import READINGS, Change, Store
 from aggregator.support import audit_people
@@ -53,7 +55,7 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         _clear_quarantine(store, device, stay)
         yield
         yield from erase_device_records(store, stay, now)
-        audit.erase_reasons(stay.device_id, stay.start, min(stay.end, now))
+        audit.erase_reasons(stay.device_id, stay.start, min(audit.time_of(stay.device_id, "", stay.span).end, now))
         yield
     for person in plan.people:
         for name in person.ids:
@@ -64,8 +66,6 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         yield from leave_household(store, plan.household)
         audit_people.forget(store, audit_people.household_id(plan.household))
     yield
-    while store.scrub():
-        yield
 
 
 def _present_stays(store: Store, plan: ErasurePlan) -> Iterator[tuple[Device, ErasedStay]]:
@@ -91,11 +91,23 @@ def _erase_evidence(store: Store, stay: ErasedStay) -> Iterator[None]:
         end = stay.end if last else starts[-1]
         with store.transaction():
             store.erase_evidence(stay.device_id, max(at, stay.start), end)
-            if last and stay.boundaries:
-                ours = {(one.device_id, block_start(one.at)): {one.at: one} for one in stay.boundaries}
-                store.write_readings(ours, store.now())
+            if last:
+                _write_boundaries(store, stay)
         at = end - 1
         yield
+
+
+def _write_boundaries(store: Store, stay: ErasedStay) -> None:
+    """Write the registers at both ends, those of an import into its layer, unless it has been taken back since."""
+    imports = {one.layer: one for one in imports_of(store, stay.device_id)}
+    for layer, one in stay.boundaries:
+        if layer == OWN:
+            store.write_readings({(one.device_id, block_start(one.at)): {one.at: one}}, store.now())
+            continue
+        record = imports[layer]
+        wider = {"first": min(record.first, one.at), "last": max(record.last, one.at)}
+        if update_import(store, record, STANDING, **wider).state in STANDING:
+            store.write_layer(layer, [one], store.now())
 
 
 def _erase_documents(store: Store, device: Device, stay: ErasedStay) -> Iterator[None]:
@@ -187,7 +199,7 @@ def remains(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
 
 
 def _left_evidence(store: Store, stay: ErasedStay) -> Iterator[str]:
-    kept, at = {one.at for one in stay.boundaries}, stay.start - 1
+    kept, at = {one.reading.at for one in stay.boundaries}, stay.start - 1
     while starts := store.block_starts(stay.device_id, at, MONTH_BLOCKS):
         inside = [one for one in starts if one < stay.end]
         for start in inside:

@@ -4,7 +4,9 @@ The plan is made once, before anything is deleted, and is kept in the store unti
 stopped goes on with it. It has the registers at both ends of each erased time: they keep the days beside it exact.
 """
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
@@ -19,12 +21,21 @@ from aggregator.core.faults import judge
 from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY, LEVELS, Window, block_start
 from aggregator.core.readings import Reading
 from aggregator.core.registers import CHANNELS, parse_overrides, register_at, register_of
+from aggregator.intake.imports.import_records import imports_of
 from aggregator.store.collections import USERS
+from aggregator.store.layers import OWN
 from aggregator.store.occupancies import occupancies, stay_spans
 from aggregator.store.port import Store
 
 PAGE = 500
 NEAR_BLOCKS = 48  # half hours read on each side of an end, to tell the register there
+
+
+class Boundary(NamedTuple):
+    """Registers at an end of an erased time."""
+
+    layer: int  # of the evidence that tells them: the device's own, or of an import that can still be taken back
+    reading: Reading
 
 
 class ErasedStay(NamedTuple):
@@ -33,7 +44,7 @@ class ErasedStay(NamedTuple):
     device_id: str
     start: int  # UTC seconds
     end: int  # UTC seconds; FOR_EVER while nobody else has moved in
-    boundaries: tuple[Reading, ...] = ()  # the registers at the start and at the end, where readings beside tell them
+    boundaries: tuple[Boundary, ...] = ()  # the registers at the start and at the end, where readings beside tell them
 
     @property
     def span(self) -> Window:
@@ -114,22 +125,37 @@ def people_of(store: Store, user_ids: Sequence[str]) -> Iterator[Resident]:
 
 def _stay(store: Store, device: Device, span: Window) -> ErasedStay:
     ends = [at for at in span if 0 < at < FOR_EVER]
-    found = [boundary for at in ends if (boundary := boundary_at(store, device, at))]
+    found = [boundary for at in ends for boundary in _boundaries(store, device, at)]
     return ErasedStay(device.device_id, *span, tuple(found))
 
 
-def boundary_at(store: Store, device: Device, at: int) -> Reading | None:
-    """Return the registers of a device at an instant, as its readings before and after tell them; None without both."""
+def _boundaries(store: Store, device: Device, at: int) -> Iterator[Boundary]:
+    """Yield the registers of a device at an instant, as its readings before and after tell them; none without both."""
     before, after = (store.block_starts(device.device_id, at, side * NEAR_BLOCKS) for side in (-1, 1))
-    readings = store.readings(device.device_id, min([*before, block_start(at)]), max([*after, block_start(at)]))
-    overrides, values = parse_overrides(device.exchange_overrides), dict[str, int | None]()
+    span = (device.device_id, min([*before, block_start(at)]), max([*after, block_start(at)]))
+    readings, imports = store.readings(*span), [one.layer for one in imports_of(store, device.device_id)]
+    layers = {layer: store.layer_readings(*span, layer) for layer in sorted((*imports, OWN), reverse=True)}
+    overrides, values = parse_overrides(device.exchange_overrides), defaultdict[int, dict[str, int]](dict)
     for channel in CHANNELS:
         for piece in judge(register_of(readings, channel, overrides), device.max_power_w).pieces:
             if piece.ats[0] < at <= piece.ats[-1]:
-                values[channel] = register_at(piece, at)
+                place = bisect_left(piece.ats, at)
+                near = {*piece.ats[place if piece.ats[place] == at else place - 1 : place + 1]}
+                values[_layer_telling(layers, channel, near)][channel] = register_at(piece, at)
     meter = next((one.meter_id for one in reversed(readings) if one.at <= at and one.meter_id), None)
-    imported, exported, volume = (values.get(channel) for channel in CHANNELS)
-    return Reading(device.device_id, at, None, imported, exported, meter, volume) if values else None
+    for layer, known in values.items():
+        imported, exported, volume = (known.get(channel) for channel in CHANNELS)
+        yield Boundary(layer, Reading(device.device_id, at, None, imported, exported, meter, volume))
+
+
+def _layer_telling(layers: Mapping[int, list[Reading]], channel: str, ats: set[int]) -> int:
+    """Return the import by which a register between two instants is known, else the device's own layer."""
+    left, telling = set(ats), [OWN]
+    for layer, readings in layers.items():  # the highest first, which counts
+        told = {one.at for one in readings if one.at in left and getattr(one, channel) is not None}
+        left -= told
+        telling += [layer] if told else []
+    return max(telling, key=abs)
 
 
 # What there is

@@ -75,9 +75,9 @@ def has_begun(store: Store, household: str) -> bool:
 
 
 def overdue(store: Store, now: int) -> list[str]:
-    """Return the households whose erasure is due at `now` (UTC seconds), or has begun, and is not done."""
+    """Return the households whose erasure was due or has begun by `now` (UTC seconds), and is not done."""
     found = [(key, ErasureRequest(*orjson.loads(body))) for key, body in store.records(ERASURES.of(), limit=PAGE)]
-    return [key for key, one in found if one.state in (_BEGINS, _BEGUN) or (one.state == _ASKED and one.at <= now)]
+    return [key for key, one in found if one.state in (_ASKED, _BEGINS, _BEGUN) and one.at <= now]
 
 
 def take_back(store: Store, household: str) -> bool:
@@ -152,8 +152,12 @@ def carry_out(store: Store, audit: Audit, plan: ErasurePlan, now: int, note: Not
         key = f"again {token_hex(8)}"
         store.put_record(ERASURES.of(), key, ErasureRequest(_AGAIN, now + AGAIN_S, again.to_text()).body)
         store.drop_record(ERASURES.of(), plan.household)
-        while store.scrub():
-            yield ""
+        yield from _scrubbed(store)
+
+
+def _scrubbed(store: Store) -> Iterator[str]:
+    while store.scrub():
+        yield ""
 
 
 def due_erasures(store: Store, audit: Audit, now: int, note: Note) -> Iterator[None]:
@@ -198,6 +202,7 @@ def _looked_at_again(store: Store, audit: Audit, plan: ErasurePlan, now: int) ->
     for _ in erasing(store, audit, plan, now):
         yield ""
     yield from remains(store, plan, now)
+    yield from _scrubbed(store)
 
 
 # Copies that forget later

@@ -6,6 +6,7 @@ A collection without personal data says why in FREE. The tables beside the recor
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 import orjson
 
@@ -16,7 +17,6 @@ from aggregator.intake.refusals import UNKNOWN
 from aggregator.store import collections as rows
 from aggregator.store.collections import Collection
 from aggregator.store.port import Store
-from aggregator.store.record_places import about_person
 from aggregator.waterfall.gap_records import erase_gaps
 
 PAGE = 500
@@ -134,7 +134,7 @@ def erase_device_records(store: Store, stay: ErasedStay, now: int) -> Iterator[N
 
 
 def _walked(store: Store, stay: ErasedStay, row: Collection, rule: Rule, now: int) -> Iterator[None]:
-    """Apply a rule to the records of a row about a device."""
+    """Apply a rule to the records of a row about a device, and to what others write into them meanwhile."""
     if row.part == "device":
         place, first, last = row.of(stay.device_id), "", ""
     else:
@@ -147,9 +147,13 @@ def _walked(store: Store, stay: ErasedStay, row: Collection, rule: Rule, now: in
             if left is None:
                 store.drop_record(place, key)
             elif left != body:
-                store.put_record(place, key, left, expires=row.expires(now))
+                rows.update_record(store, place, key, partial(_ruled, rule, stay, key), expires=row.expires(now))
         yield
         after = page[-1].key + "\0"
+
+
+def _ruled(rule: Rule, stay: ErasedStay, key: str, body: str | None) -> str | None:
+    return rule(stay, key, body) if body else None
 
 
 def _naming(store: Store, naming: Iterable[Collection], name: str) -> Iterator[None]:
@@ -198,14 +202,19 @@ def erase_person(store: Store, person: Resident) -> Iterator[None]:
     yield from _naming(store, (rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.CLAIMS), person.user_id)
     for attempt in person.attempts:
         store.drop_record(rows.ATTEMPTS.of(), attempt)
-    places = about_person(person.user_id, person.email)
-    for place in sorted(places, key=lambda one: one.row is rows.USERS):
-        if place.key:
-            store.drop_record(place.collection, place.key)
-        else:
-            for record in store.records(place.collection, limit=PAGE):
-                store.drop_record(place.collection, record.key)
+    for record in store.records(rows.AUDIT_GRANTS.of(person.user_id), limit=PAGE):
+        store.drop_record(rows.AUDIT_GRANTS.of(person.user_id), record.key)
+    for row, key in keys_of_person(person.user_id, person.email):
+        store.drop_record(row.of(), key)
         yield
+
+
+def keys_of_person(user_id: str, email: str) -> list[tuple[Collection, str]]:
+    """Return the keys of records that are ids of a person, with their rows, the account last."""
+    emails = [email] if email else []
+    ids = {"user": [user_id], "email": emails, "person": [one.lower() for one in (user_id, *emails)]}
+    found = [(row, key) for row in rows.COLLECTIONS for key in ids.get(row.key, ())]
+    return sorted(found, key=lambda one: one[0] is rows.USERS)
 
 
 def leave_household(store: Store, household: str) -> Iterator[None]:

@@ -198,7 +198,7 @@ class Neighbours:
             missing = [(device_id, one) for one in around if (device_id, one) not in self._stored]
             self._stored.update({one: {} for one in missing})
             try:
-                found = self._store.own_readings(device_id, missing[0][1], missing[-1][1])
+                found = self._store.layer_readings(device_id, missing[0][1], missing[-1][1])
             except Damaged:  # writing the reading quarantines the block
                 found = []
             for reading in found:
@@ -295,7 +295,7 @@ class Chunk:
         """Return what to add to the counts of the coalesced readings, so that each part counts by itself."""
         accepted, unchanged = 0, self.repeated
         for (device_id, start), group in groupby(sorted(self.parts), key=lambda one: (one[0], block_start(one[1]))):
-            stored = {reading.at: reading for reading in store.own_readings(device_id, start, start)}
+            stored = {reading.at: reading for reading in store.layer_readings(device_id, start, start)}
             for _, at in group:
                 first = known = stored.get(at)
                 for part in self.parts[device_id, at]:

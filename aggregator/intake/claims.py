@@ -175,17 +175,22 @@ def occupied(store: Store, claim: Claim, household: str, now: int) -> tuple[Devi
 
 
 def occupy(store: Store, claim: Claim, after: Device) -> None:
-    """Give a device to the household of `occupied`, and use up the code. Raises NotFree where another was faster."""
-    if not store.put_record(CLAIMS_NEWEST.of(), claim.device_id, "", was=claim.hashed, expires=claim.until):
-        raise NotFree(f"{claim.device_id} cannot be claimed any more")
-    store.drop_record(CLAIMS.of(), claim.hashed)
-    device = store.device(claim.device_id)
-    if device is None or device.household:
-        raise NotFree(f"{claim.device_id} belongs to somebody meanwhile")
-    if after.occupied_from:
-        move(store, device, after.household, after.occupied_from)
-    else:
-        store.put_device(replace(device, household=after.household))
+    """Give a device to the household of `occupied`, then use up the code. Raises NotFree where another was faster.
+
+    A failure before the end leaves the code, and the claim can be repeated.
+    """
+    with store.transaction():
+        device = store.device(claim.device_id)
+        if device is None or store.record(CLAIMS_NEWEST.of(), claim.device_id) != claim.hashed:
+            raise NotFree(f"{claim.device_id} cannot be claimed any more")
+        if device.household not in ("", after.household):
+            raise NotFree(f"{claim.device_id} belongs to somebody meanwhile")
+        if not device.household and after.occupied_from:
+            move(store, device, after.household, after.occupied_from)
+        elif not device.household:
+            store.put_device(replace(device, household=after.household))
+        store.drop_record(CLAIMS_NEWEST.of(), claim.device_id)
+        store.drop_record(CLAIMS.of(), claim.hashed)
 
 
 def _ask_for_power(store: Store, device_id: str, now: int) -> None:

@@ -22,7 +22,7 @@ from aggregator.intake.formats.canonical import BLOCK
 from aggregator.intake.formats.message import LARGEST, Content, DeviceRules, Origin, TooLarge, Unread, inflated
 from aggregator.intake.group_commit import GroupCommit, NotTogether
 from aggregator.intake.ingest import Outcome, Received, rules_in, show_live, store_refusals, take_in
-from aggregator.intake.tokens import Limits
+from aggregator.intake.tokens import Limits, network
 from aggregator.store.port import Store
 
 PATH = "/ingest"
@@ -49,6 +49,7 @@ class IngestRequest(NamedTuple):
     query: Mapping[str, str]
     size: int  # bytes of the body, as declared
     read: Callable[[], bytes]  # the body; of an undeclared length, it may end after LARGEST + 1 bytes
+    address: str = ""  # of who sends it
 
 
 class IngestAnswer(NamedTuple):
@@ -77,6 +78,7 @@ class IngestEndpoint:
     default_zone: str
     clock: Callable[[], float] = time.time
     limits: Limits = field(default_factory=Limits)
+    strangers: Limits = field(default_factory=Limits)  # addresses that send no valid token
     retention_days: int = RETENTION_DAYS
     server_clock: ServerClock = field(default_factory=ServerClock)
     pace: Callable[[], float] = time.monotonic
@@ -125,6 +127,8 @@ class IngestEndpoint:
     def _sender(self, request: IngestRequest, now: int) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         device_id = tokens.device_of(self.store, token.strip(), now) if scheme.lower() == "bearer" else ""
+        if not device_id and (wait := self.strangers.take(network(request.address), 0, now)):
+            raise _too_many(f"too much comes from this address without a valid token; go on in {wait} s", wait)
         if not device_id:
             raise IngestFault(
                 401,
@@ -139,9 +143,7 @@ class IngestEndpoint:
         size = request.size
         wait = self.limits.take(device_id, min(size, LARGEST), now)
         if wait:
-            raise IngestFault(
-                429, "too_many", f"{device_id} sends too much; go on in {wait} s", **{"Retry-After": str(wait)}
-            )
+            raise _too_many(f"{device_id} sends too much; go on in {wait} s", wait)
         body = request.read() if size <= LARGEST else b""
         if max(size, len(body)) > LARGEST:
             raise TooLarge(f"more than {LARGEST} bytes")
@@ -193,6 +195,10 @@ class IngestEndpoint:
         return [
             (_accepted(one.content, stored.content), stored.content) for one, stored in zip(messages, own, strict=True)
         ]
+
+
+def _too_many(detail: str, wait_s: int) -> IngestFault:
+    return IngestFault(429, "too_many", detail, **{"Retry-After": str(wait_s)})
 
 
 def _accepted(sent: Content, stored: Content) -> Outcome:

@@ -15,6 +15,7 @@ import secrets
 from collections import OrderedDict
 from hashlib import sha256
 from hmac import compare_digest
+from ipaddress import IPv6Address, ip_address
 
 import orjson
 
@@ -81,6 +82,8 @@ FULL = 240.0  # allowances; a catching-up gateway sends one message a second
 COST_BYTES = 65_536  # size of a message per additional allowance
 COST_HALF_HOURS = 4  # half hours in a message per additional allowance
 _MOST_DEVICES = 100_000  # devices in memory; the least recent are forgotten
+# Bits of an IPv6 network. A home gets a /56 or a /64, and a company or a rented machine up to a /48.
+HOME_NETWORK, SITE_NETWORK = 56, 48
 
 
 class Limits:
@@ -104,3 +107,15 @@ class Limits:
         if len(self._left) > _MOST_DEVICES:
             self._left.popitem(last=False)
         return wait
+
+
+def network(address: str, bits: int = HOME_NETWORK) -> str:
+    """Return an IPv4 address, or the network of an IPv6 address. Invalid text counts as one address."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return "unknown"
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    if isinstance(parsed, IPv6Address) and mapped is None:
+        return f"{parsed.packed[: bits // 8].hex()}/{bits}"
+    return str(mapped or parsed)

@@ -1,7 +1,7 @@
 """Backups of a SQLite store: make one while the store is in use, put one in its place, make one each day.
 
 A backup counts only once it has been read back: SQLite's own check of its pages, and the check value of every document,
-block of readings and registry row.
+piece of evidence and live state.
 """
 
 import logging
@@ -130,8 +130,9 @@ def damage(store: Store, pause: Pause = lambda: None) -> Iterator[str]:
             for level in LEVELS:
                 yield from _named(partial(store.documents, level, device.device_id, "", "~"))
                 pause()
-            yield from _named(partial(store.readings, device.device_id, 0, FOR_EVER))
-            pause()
+            for evidence in (store.readings, store.intervals):
+                yield from _named(partial(evidence, device.device_id, 0, FOR_EVER))
+                pause()
         for _ in pages(store.lives):
             pause()
     except Damaged as error:  # a row of the registry or a live state ends the walk over them
@@ -161,18 +162,20 @@ def _stamp(at: float) -> str:
 
 
 @contextmanager
-def backing_up(settings: Settings, url: str, stop: threading.Event) -> Iterator[None]:
+def backing_up(settings: Settings, stop: threading.Event) -> Iterator[None]:
     """Make a backup each day in a thread of its own, where the settings name a folder. Raises ConfigurationError."""
     if not settings.backup_dir:
         yield
         return
     folder = Path(settings.backup_dir)
-    file_of(url)
+    file_of(settings.store)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"WATTFALL_BACKUP_DIR: {folder} cannot be made: {error.strerror}") from error
-    thread = threading.Thread(target=run_backups, args=(url, folder, settings.backups_kept, stop), daemon=True)
+    thread = threading.Thread(
+        target=run_backups, args=(settings.store, folder, settings.backups_kept, stop), daemon=True
+    )
     thread.start()
     try:
         yield

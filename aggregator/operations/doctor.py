@@ -31,16 +31,14 @@ class Finding(NamedTuple):
     is_well: bool = True
 
 
-def examine(
-    settings: Settings, url: str, names: Iterable[str], broker: Broker | None, ca_file: str
-) -> Iterator[Finding]:
+def examine(settings: Settings, names: Iterable[str], broker: Broker | None, ca_file: str) -> Iterator[Finding]:
     """Yield the findings about an installation; `names` are those of the environment's variables."""
     yield _settings(names)
     yield _secret(settings)
-    if url.startswith("sqlite:"):
-        yield from _file(settings, file_of(url))
+    if settings.store.startswith("sqlite:"):
+        yield from _file(settings, file_of(settings.store))
     try:
-        with closing(open_store(url, may_create=False)) as store:
+        with closing(open_store(settings.store, may_create=False)) as store:
             yield from _store(store)
     except WattfallError as error:
         yield Finding("store", str(error), is_well=False)

@@ -5,6 +5,7 @@ Each process counts what it does itself. The processes of one `wattfall web` add
 """
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -193,20 +194,29 @@ class Readiness:
 
 
 class _Quiet(WSGIRequestHandler):
-    timeout = 5  # of a client that says nothing
+    timeout = 5.0  # seconds of a client, so that one who sends byte after byte keeps nobody waiting for long
+
+    def handle(self) -> None:
+        """Answer a client, or give it up."""
+        end = threading.Timer(self.timeout, self.connection.shutdown, [socket.SHUT_RD])
+        end.start()
+        try:
+            super().handle()
+        finally:
+            end.cancel()
 
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 - of http.server
         """Log no request."""
 
 
 @contextmanager
-def told(settings: Settings, url: str, store: Store, metrics: Metrics) -> Iterator[None]:
+def told(settings: Settings, store: Store, metrics: Metrics) -> Iterator[None]:
     """Answer for Prometheus what the worker counts and what its store holds, where the settings name an address."""
     if not settings.metrics:
         yield
         return
     metrics.watch(store)
-    metrics.add(StoreGauges(store, url, settings.backup_dir))
+    metrics.add(StoreGauges(store, settings.store, settings.backup_dir))
     with served(settings.metrics, metrics, Readiness(store)):
         yield
 

@@ -1,12 +1,10 @@
 """The table of collections of records (small JSON texts beside the documents): one row per collection.
 
-Code takes each name from its row: `SIGNAL.of(device_id)`. Erasing, exporting and checking a backup walk COLLECTIONS.
-A new collection is a new row.
+Code takes each name from its row: `SIGNAL.of(device_id)`. A new collection is a new row, and a rule of an erasure.
 
 The DynamoDB store keeps search terms in the same table (`port.INDEX`). They follow the registry and are no records.
 """
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,15 +20,6 @@ Owner = Literal["device", "person", "nobody"]
 FOR_EVER: Final = 0  # an unlimited lifetime, as in `put_record`
 KEPT_DAYS = RECORD_DAYS  # shown by the support desk; records of a UTC day stay for one day more
 
-# The pattern of each variable part of a name.
-_PARTS = {
-    "device": r"[\w.:~-]+",
-    "user": ".*",
-    "pseudonym": "[0-9a-f]{32}",
-    "shard": r"\d\d",
-    "day": r"\d{4}-\d\d-\d\d",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Collection:
@@ -41,8 +30,6 @@ class Collection:
     owner: Owner  # the subject of a record
     lifetime_s: int  # from the last write of a record; or FOR_EVER
     meaning: str
-    mentions: tuple[Owner, ...] = ()  # named only in bodies or keys, so only a search finds them
-    is_ended: bool = False  # a record may be deleted before it expires
     shards: int = 0  # the number of shards for `shard_of`; 0: not sharded
 
     @property
@@ -61,12 +48,6 @@ class Collection:
         if (part is None) is bool(brace):
             raise ValueError(f"{self.name} is no collection of {part!r}")
         return before + (part or "") + rest.partition("}")[2]
-
-    def matches(self, name: str) -> bool:
-        """Whether this row describes the collection with this name."""
-        before, brace, rest = self.name.partition("{")
-        pattern = re.escape(before) + (_PARTS[self.part] + re.escape(rest.partition("}")[2]) if brace else "")
-        return re.fullmatch(pattern, name) is not None
 
     def shard_of(self, device_id: str) -> str:
         """Return the shard of a device, from `00`."""
@@ -101,18 +82,15 @@ REFUSED_DAYS = Collection(
     "nobody",
     KEPT_DAYS * DAY_S,
     "refused messages of all devices by reason and by device",
-    mentions=("device",),
     shards=16,
 )
 UNKNOWN_TOPICS = Collection(
-    "unknown-topics", "kind of topic", "nobody", KEPT_DAYS * DAY_S, "dropped messages of a kind of topic", ("device",)
+    "unknown-topics", "kind of topic", "nobody", KEPT_DAYS * DAY_S, "dropped messages of a kind of topic"
 )
-TOKENS = Collection("tokens", "device", "device", FOR_EVER, "hashes of the tokens for sending", is_ended=True)
-CLAIMS = Collection(
-    "claims", "hash of a code", "device", 30 * DAY_S, "a code to claim a device", ("device", "person"), is_ended=True
-)
+TOKENS = Collection("tokens", "device", "device", FOR_EVER, "hashes of the tokens for sending")
+CLAIMS = Collection("claims", "hash of a code", "device", 30 * DAY_S, "a code to claim a device")
 CLAIMS_NEWEST = Collection("claims/newest", "device", "device", CLAIMS.lifetime_s, "the hash of its newest code")
-SPOOL = Collection("spool", "device and number", "nobody", FOR_EVER, "messages that wait", ("device",), is_ended=True)
+SPOOL = Collection("spool", "device and number", "nobody", FOR_EVER, "messages that wait")
 
 IMPORTS = Collection("imports/{device}", "number", "device", FOR_EVER, "an import: its file, how it was read, totals")
 
@@ -127,17 +105,15 @@ ESTIMATED_GAPS = Collection(
 
 # Support: `audit`, `fleet`
 
-AUDIT = Collection("audit", "number", "nobody", FOR_EVER, "the entries, each chained to the last", mentions=("device",))
+AUDIT = Collection("audit", "number", "nobody", FOR_EVER, "the entries, each chained to the last")
 AUDIT_OF_DEVICE = Collection(
     "audit/device/{device}", "number", "device", FOR_EVER, "copies of the entries about a device"
 )
 AUDIT_OF_PERSON = Collection(
-    "audit/person/{pseudonym}", "number", "nobody", FOR_EVER, "copies of the entries by a person", mentions=("device",)
+    "audit/person/{pseudonym}", "number", "nobody", FOR_EVER, "copies of the entries by a person"
 )
-AUDIT_CARDS = Collection(
-    "audit/cards", "pseudonym", "nobody", FOR_EVER, "the person behind a pseudonym", mentions=("person",), is_ended=True
-)
-AUDIT_PEOPLE = Collection("audit/people", "person", "person", FOR_EVER, "the pseudonyms of a person", is_ended=True)
+AUDIT_CARDS = Collection("audit/cards", "pseudonym", "nobody", FOR_EVER, "the person behind a pseudonym")
+AUDIT_PEOPLE = Collection("audit/people", "person", "person", FOR_EVER, "the pseudonyms of a person")
 AUDIT_DAYS = Collection("audit/days", "UTC day", "nobody", FOR_EVER, "the number of the first entry of a day")
 AUDIT_HEAD = Collection("audit/head", "`head`", "nobody", FOR_EVER, "the last entry that is complete")
 AUDIT_GRANTS = Collection(
@@ -146,11 +122,9 @@ AUDIT_GRANTS = Collection(
     "person",
     8 * HOUR,
     "until when a person may see a device",
-    mentions=("device",),
-    is_ended=True,
 )
 AUDIT_SEARCHES = Collection(
-    "audit/searches", "user", "person", FOR_EVER, "the searches of a person that no entry counts yet", is_ended=True
+    "audit/searches", "user", "person", FOR_EVER, "the searches of a person that no entry counts yet"
 )
 TARIFF_BEFORE = Collection(
     "tariff/before", "device", "device", 7 * DAY_S, "the tariff before the household's last change, to take it back"
@@ -159,44 +133,32 @@ FLEET = Collection("fleet", "`summary`", "nobody", FOR_EVER, "the counts of the 
 FLEET_DAYS = Collection(
     "fleet/days", "UTC day", "nobody", (KEPT_DAYS + 1) * DAY_S, "the counts of the day's last census"
 )
-FLEET_DEVICES = Collection(
-    "fleet/devices", "kind/name", "nobody", DAY_S, "the devices behind a count", mentions=("device",)
-)
+FLEET_DEVICES = Collection("fleet/devices", "kind/name", "nobody", DAY_S, "the devices behind a count")
 
 # Dashboard: `accounts`, `sessions`, `oidc`
 
 USERS = Collection("users", "user", "person", FOR_EVER, "an account")
 EMAILS = Collection("emails", "email", "person", FOR_EVER, "the user id of an address")
-IDENTITIES = Collection(
-    "identities", "hash of issuer and subject", "person", FOR_EVER, "the user id of an identity", mentions=("person",)
-)
+IDENTITIES = Collection("identities", "hash of issuer and subject", "person", FOR_EVER, "the user id of an identity")
 INVITATIONS = Collection(
     "invitations",
     "hash of a token",
     "person",
     7 * DAY_S,
     "the user who may set a password",
-    mentions=("person",),
-    is_ended=True,
 )
 INVITED = Collection("invited", "user", "person", INVITATIONS.lifetime_s, "the hash of the newest invitation")
-SESSIONS = Collection(
-    "sessions", "hash of a token", "person", 180 * DAY_S, "who is signed in", mentions=("person",), is_ended=True
-)
+SESSIONS = Collection("sessions", "hash of a token", "person", 180 * DAY_S, "who is signed in")
 ATTEMPTS = Collection(
     "attempts",
     "hash of an account, or a network",
     "person",
     DAY_S,
     "recent attempts to sign in",
-    mentions=("person",),
-    is_ended=True,
 )
 
-API_KEYS = Collection("api/keys", "user", "person", FOR_EVER, "hashes of a person's API keys", is_ended=True)
-API_USES = Collection(
-    "api/uses", "user", "person", FOR_EVER, "when a person's API keys were used last", mentions=("device",)
-)
+API_KEYS = Collection("api/keys", "user", "person", FOR_EVER, "hashes of a person's API keys")
+API_USES = Collection("api/uses", "user", "person", FOR_EVER, "when a person's API keys were used last")
 
 # Erasure: `aggregator.erasure`
 
@@ -206,8 +168,6 @@ ERASURES = Collection(
     "person",
     FOR_EVER,
     "an erasure that waits or is under way",
-    mentions=("device", "person"),
-    is_ended=True,
 )
 
 # What the store was made for: `feed`, `up`
@@ -238,7 +198,6 @@ COLLECTIONS: tuple[Collection, ...] = (
     *(API_KEYS, API_USES),
     *(ERASURES, MARKS),
 )
-
 
 # Changing a record
 

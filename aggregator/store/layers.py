@@ -33,8 +33,8 @@ class Layered(Protocol):
     def write_layer(self, layer: int, evidence: Iterable[Evidence], now: int) -> object:
         """Merge evidence into a layer of its device, field by field."""
 
-    def own_readings(self, device_id: str, first: int, last: int) -> list[Reading]:
-        """Return the readings of `OWN` in the blocks that start from `first` to `last`, both included, by time."""
+    def layer_readings(self, device_id: str, first: int, last: int, layer: int = OWN) -> list[Reading]:
+        """Return the readings of a layer in the blocks that start from `first` to `last`, both included, by time."""
 
     def layer_starts(self, device_id: str, layer: int, first: int, last: int, limit: int) -> list[int]:
         """Return the first `limit` starts, from `first` to `last`, of the blocks that have evidence of a layer."""

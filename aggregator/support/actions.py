@@ -27,6 +27,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, iso_utc
+from aggregator.core.readings import check_device_id
 from aggregator.core.registers import (
     CHANNELS,
     ExchangeOverride,
@@ -35,6 +36,8 @@ from aggregator.core.registers import (
     parse_overrides,
     register_of,
 )
+from aggregator.intake.claims import check_free, new_code
+from aggregator.store import new_entry
 from aggregator.store.collections import AUDIT_SEARCHES, update_record
 from aggregator.store.port import Store
 from aggregator.support.audit import GRANT_HOURS, Audit, Entry, Who, grant
@@ -103,9 +106,17 @@ def record_added(audit: Audit, who: Who, reason: str, devices: int, people: int,
         audit.append(who, "provision", "", reason, now, {name: text for name, text in counts.items() if text != "0"})
 
 
-def record_code(audit: Audit, who: Who, device_id: str, now: int) -> None:
-    """Write down that a device is about to get a code by which a household claims it."""
+def make_code(audit: Audit, who: Who, device_id: str, default_zone: str, now: int) -> str:
+    """Return a new code by which a household claims a device; one that is not known yet is added.
+
+    Raises Refused for an invalid id, and ConfigurationError for a device that is not free.
+    """
+    found = audit.store.device(check_device_id(device_id)) or new_entry(audit.store, device_id, default_zone)
+    check_free(found, now)
+    if audit.store.device(device_id) is None:
+        audit.store.put_device(found)
     audit.append(who, "device", device_id, "claim code made", now, {"changed": "claim code"})
+    return new_code(audit.store, found, now)
 
 
 def record_household_export(audit: Audit, who: Who, device_ids: Iterable[str], now: int) -> None:

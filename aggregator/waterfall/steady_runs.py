@@ -27,7 +27,6 @@ from aggregator.core.registers import (
     NEAR_STEPS,
     Register,
     register_at,
-    register_of,
     surely_runs_on,
 )
 from aggregator.store.port import Store
@@ -35,9 +34,8 @@ from aggregator.waterfall.recompute_window import NEAR
 from aggregator.waterfall.stored_half_hours import is_old
 
 MOST = 500_000  # runs remembered
-_CHANNELS = ("import_wh", "export_wh")
 _QUARTER = HALF_HOUR // 2
-_AT, _VOLUME = attrgetter("at"), attrgetter("volume_l")
+_AT = attrgetter("at")
 
 
 class SteadyRun(NamedTuple):
@@ -142,12 +140,12 @@ def _at(quarter: int, zone: str) -> tuple[str, Slot]:
 def _registers(readings: Sequence[Reading], device: Device) -> list[Register | None]:
     """Return the registers of readings, None for an unknown one; nothing unless all run on without a break or a gap."""
     found: list[Register | None] = []
-    for channel in _CHANNELS:
-        points = register_of(readings, channel)
-        if points.ats and (len(points.ats) < len(readings) or not surely_runs_on(points, device.max_power_w)):
+    _, ats, _, *channels, meters, volumes = zip(*readings, strict=True)
+    if max(map(sub, ats[1:], ats)) > MAX_GAP_S or any(volume is not None for volume in volumes):
+        return []
+    for whs in channels:
+        points = None if whs.count(None) == len(whs) else Register(ats, whs, meters)
+        if points and (None in whs or not surely_runs_on(points, device.max_power_w)):
             return []
-        found.append(points if points.ats else None)
-    ats = list(map(_AT, readings))
-    longest = max(map(sub, ats[1:], ats))
-    has_volume = any(volume is not None for volume in set(map(_VOLUME, readings)))
-    return found if any(found) and longest <= MAX_GAP_S and not has_volume else []
+        found.append(points)
+    return found if any(found) else []

@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address
 
 import orjson
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S
+from aggregator.intake.tokens import HOME_NETWORK, SITE_NETWORK, network
 from aggregator.settings import Settings
 from aggregator.store.collections import ATTEMPTS, EMAILS, INVITATIONS, INVITED, USERS, update_record
 from aggregator.store.port import Store
@@ -143,7 +143,8 @@ class Accounts:
         token, until = secrets.token_urlsafe(32), self._clock() + lifetime_s
         body = orjson.dumps({"user": user.user_id, "session_epoch": user.session_epoch, "until": until}).decode()
         self._store.put_record(INVITATIONS.of(), token_hash(token), body, expires=until)
-        self._store.put_record(INVITED.of(), user.user_id, token_hash(token), expires=until)
+        known_until = self._clock() + max(lifetime_s, INVITATION_S)  # as long as an older invitation may last
+        self._store.put_record(INVITED.of(), user.user_id, token_hash(token), expires=known_until)
         return token
 
     def invited(self, token: str) -> User | None:
@@ -173,9 +174,6 @@ class Accounts:
 
 
 # Throttle
-
-# Bits of an IPv6 network. A home gets a /56 or a /64, and a company or a rented machine up to a /48.
-HOME_NETWORK, SITE_NETWORK = 56, 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,15 +285,3 @@ def _address_keys(address: str) -> list[tuple[str, Limit]]:
     """Return the counters of an address, the narrowest network first."""
     home, site = network(address, HOME_NETWORK), network(address, SITE_NETWORK)
     return [(f"address-{home}", ADDRESS), *([(f"site-{site}", SITE)] if site != home else [])]
-
-
-def network(address: str, bits: int = HOME_NETWORK) -> str:
-    """Return an IPv4 address, or the network of an IPv6 address. Invalid text counts as one address."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return "unknown"
-    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-    if isinstance(parsed, IPv6Address) and mapped is None:
-        return f"{parsed.packed[: bits // 8].hex()}/{bits}"
-    return str(mapped or parsed)

@@ -28,17 +28,17 @@ File = tuple[str, Iterable[str]]  # name, and its text in pieces
 
 
 def export(
-    store: Store, audit: Audit, household: str, people: Iterable[User], now: int, language: Language
+    store: Store, audit: Audit, household: str, people: Iterable[User], now: int, spoken: Iterable[Language]
 ) -> Iterator[bytes]:
-    """Yield the ZIP file of a household as of `now` (UTC seconds), in pieces."""
+    """Yield the ZIP file of a household as of `now` (UTC seconds), in pieces; its README in some languages."""
     made_at = datetime.fromtimestamp(now, UTC).timetuple()[:6]
-    return _zipped(_files(store, audit, household, people, now, language), made_at)
+    return _zipped(_files(store, audit, household, people, now, spoken), made_at)
 
 
 def _files(
-    store: Store, audit: Audit, household: str, people: Iterable[User], now: int, language: Language
+    store: Store, audit: Audit, household: str, people: Iterable[User], now: int, spoken: Iterable[Language]
 ) -> Iterator[File]:
-    yield _README, [_readme(household, now, language)]
+    yield _README, ["\n".join(_readme(household, now, one) for one in spoken)]
     yield "account.json", [_json([_account(one) for one in people if one.household == household])]
     for device_id in store.household_devices(household):
         device = store.device(device_id)
@@ -139,11 +139,9 @@ def _documents(store: Store, stay: Device, level: str, now: int) -> Iterator[str
 
 
 def _who_looked(audit: Audit, stay: Device) -> Iterator[str]:
-    span = seen_instants(stay)
     yield _row("at", "who", "action", "reason")
-    for one in audit.seen_by_staff(stay.device_id, MOST_LOOKS):
-        if span.start <= one.at < span.end:
-            yield _row(iso_utc(one.at), one.by, one.action, one.reason)
+    for one in audit.seen_by_staff(stay, stay.household, MOST_LOOKS):
+        yield _row(iso_utc(one.at), one.by, one.action, one.reason)
 
 
 def _row(*values: object) -> str:

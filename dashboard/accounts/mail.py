@@ -20,7 +20,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.settings import HERE, SMTP_PORTS, Settings
 from dashboard.accounts.accounts import RESET_S, Accounts, link_of
 from dashboard.accounts.users import User
-from dashboard.text.language import Language, text
+from dashboard.text.language import Language, languages, text
 
 MOST_WAITING = 200  # mails; a server that takes none must not fill the memory
 TIMEOUT_S = 20
@@ -47,10 +47,9 @@ class Mail:
     content: str
 
 
-def invitation(settings: Settings, user: User, token: str, lang: Language) -> Mail:
-    """Return the mail with an invitation."""
-    link = link_of(settings, token)
-    return Mail(user.email, lang.say(SUBJECT), lang.say(INVITED, site=settings.url, link=link))
+def invitation(settings: Settings, user: User, token: str) -> Mail:
+    """Return the mail with an invitation, in every language: nobody knows that of the person yet."""
+    return _mail(settings, user, token, INVITED, None)
 
 
 def may_reset(user: User | None) -> bool:
@@ -64,9 +63,15 @@ def reset(settings: Settings, accounts: Accounts, email: str, lang: Language) ->
     return forgotten(settings, user, accounts.invite(user, RESET_S), lang) if user and may_reset(user) else None
 
 
-def forgotten(settings: Settings, user: User, token: str, lang: Language) -> Mail:
-    """Return the mail with a link to a new password."""
-    return Mail(user.email, lang.say(SUBJECT), lang.say(FORGOTTEN, site=settings.url, link=link_of(settings, token)))
+def forgotten(settings: Settings, user: User, token: str, lang: Language | None = None) -> Mail:
+    """Return the mail with a link to a new password; in every language where that of the person is not known."""
+    return _mail(settings, user, token, FORGOTTEN, lang)
+
+
+def _mail(settings: Settings, user: User, token: str, sentence: str, lang: Language | None) -> Mail:
+    values, spoken = {"site": settings.url, "link": link_of(settings, token)}, [lang] if lang else languages().values()
+    contents = [one.say(sentence, **values) for one in spoken]
+    return Mail(user.email, " / ".join(one.say(SUBJECT) for one in spoken), "\n\n---\n\n".join(contents))
 
 
 def check_mail(settings: Settings) -> None:

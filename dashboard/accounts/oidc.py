@@ -193,15 +193,23 @@ def _as_said(account: User, person: Person) -> User:
 
 
 def _invited(store: Store, accounts: Accounts, person: Person, account: User | None) -> User | None:
-    """Link and return the account of the person's e-mail address if nobody has used it, or None."""
-    if account is None or account.identity or account.password_hash:
+    """Link and return the account of the person's e-mail address if nobody else has used it, or None.
+
+    The account comes first: its invitation becomes void, otherwise its holder could still set a password. A link that
+    was cut off there is completed by the next sign-in.
+    """
+    if account is None:
         return None
-    if not store.put_record(IDENTITIES.of(), token_hash(person.identity), account.user_id, was=None):
+
+    def linked(one: User) -> User:
+        is_free = not one.identity and not one.password_hash
+        return replace(one, identity=person.identity, session_epoch=one.session_epoch + 1) if is_free else one
+
+    changed, key = accounts.change(account, linked), token_hash(person.identity)
+    if changed is None or changed.identity != person.identity or changed.password_hash:
         return None
-    # The invitation becomes void; otherwise its holder could still set a password.
-    return accounts.change(
-        account, lambda one: replace(one, identity=person.identity, session_epoch=one.session_epoch + 1)
-    )
+    store.put_record(IDENTITIES.of(), key, account.user_id, was=None)
+    return changed if store.record(IDENTITIES.of(), key) == account.user_id else None
 
 
 def _new_account(store: Store, accounts: Accounts, person: Person) -> User | None:

@@ -16,8 +16,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, request
 
 from aggregator.core.periods import LEVELS
-from aggregator.intake.tokens import Limits
-from dashboard.accounts.accounts import network
+from aggregator.intake.tokens import Limits, network
 from dashboard.accounts.api_keys import CHARTS, LIVE, ApiKeys, key_holder
 from dashboard.accounts.sessions import signed_in
 from dashboard.api import api_answers, openapi

@@ -22,7 +22,7 @@ from aggregator.store import Store, open_store
 from aggregator.store.collections import USERS
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import settle_once
-from dashboard.commands.processes import Stopped, run_together
+from dashboard.commands.up import Stopped, run_together
 from dashboard.server import check_port
 
 SETTLE_S = 120  # seconds for the emulator's functions to bring the history to the charts

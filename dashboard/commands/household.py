@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from aggregator.aws.dead_letters import waiting
 from aggregator.commands.console import opened, with_store
 from aggregator.commands.support_commands import operator
 from aggregator.core.errors import ConfigurationError
@@ -18,7 +19,7 @@ from aggregator.support.audit import Audit
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.household_export import export
 from dashboard.accounts.users import Passwords
-from dashboard.text.language import ENGLISH
+from dashboard.text.language import languages
 from dashboard.web.cache import forget_cached
 
 
@@ -32,9 +33,9 @@ def household_group() -> None:
 @click.argument("target", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @with_store
 @click.pass_obj
-def export_household(settings: Settings, household: str, target: Path, store_url: str | None) -> None:
+def export_household(settings: Settings, household: str, target: Path) -> None:
     """Write all data of a household to a new ZIP file: readings, charts, tariffs, accounts, and who looked."""
-    store, now = opened(settings, store_url), int(time.time())
+    store, now = opened(settings), int(time.time())
     people = [one for one in Accounts(store, Passwords(), lambda: now).everybody() if one.household == household]
     devices = store.household_devices(household)
     if not people and not devices:
@@ -48,7 +49,7 @@ def export_household(settings: Settings, household: str, target: Path, store_url
         raise ConfigurationError(f"{target} cannot be made: {error.strerror}") from error
     record_household_export(audit, operator(), devices, now)
     with os.fdopen(handle, "wb") as file:
-        for piece in export(store, audit, household, people, now, ENGLISH):
+        for piece in export(store, audit, household, people, now, languages().values()):
             file.write(piece)
     click.echo(f"{target} holds {household}: devices {len(devices)}, accounts {len(people)}")
 
@@ -57,18 +58,17 @@ def export_household(settings: Settings, household: str, target: Path, store_url
 @click.argument("household", metavar="HOUSEHOLD")
 @click.option("--confirm", metavar="HOUSEHOLD", help="The same again; without it the plan is only printed.")
 @click.option("--reason", default="the household asked for it", show_default=True, help="For the audit; no names.")
+@click.option("--dead-letters", "queue", metavar="URL", help="On AWS: the queue DeadLetters, which must be empty.")
 @with_store
 @click.pass_obj
-def erase_household(
-    settings: Settings, household: str, confirm: str | None, reason: str, store_url: str | None
-) -> None:
+def erase_household(settings: Settings, household: str, confirm: str | None, reason: str, queue: str | None) -> None:
     """Erase a household: its days at each device, and its accounts. Repeat it after a crash.
 
     Its own days go, and the days of others stay exact. Evidence that comes later for the erased days is refused. At the
     end a scan proves that nothing is left; exit code 1 if anything is.
     """
-    url, now = store_url or settings.store, int(time.time())
-    store = opened(settings, store_url)
+    url, now = settings.store, int(time.time())
+    store = opened(settings)
     audit = Audit(store, settings.audit_secrets)
     if confirm is None:
         for line in told(store, make_plan(store, household)):
@@ -84,18 +84,21 @@ def erase_household(
     for line in left:
         click.echo(f"left: {line}")
     click.echo("not erased; run it again" if left else "erased; a scan of every table and collection finds nothing")
+    letters = waiting(queue) if queue else 0
+    if letters:
+        click.echo(f"left: {letters} dead letters, which may tell of it; run `wattfall replay --queue {queue}`")
     for line in forgotten_when(settings, url, household, now):
         click.echo(line)
     forget_cached(settings.cache, {stay.device_id for stay in plan.stays})
-    sys.exit(1 if left else 0)
+    sys.exit(1 if left or letters else 0)
 
 
 @household_group.command("due")
 @with_store
 @click.pass_obj
-def due_households(settings: Settings, store_url: str | None) -> None:
-    """Name the households whose erasure is due and not done, a line each; on AWS a person carries them out."""
-    for household in overdue(opened(settings, store_url), int(time.time())):
+def due_households(settings: Settings) -> None:
+    """Name the households whose erasure is due and not done, a line each."""
+    for household in overdue(opened(settings), int(time.time())):
         click.echo(household)
 
 
@@ -103,8 +106,8 @@ def due_households(settings: Settings, store_url: str | None) -> None:
 @click.argument("household", metavar="HOUSEHOLD")
 @with_store
 @click.pass_obj
-def keep_household(settings: Settings, household: str, store_url: str | None) -> None:
+def keep_household(settings: Settings, household: str) -> None:
     """Take back the erasure for which a household has asked, before its day."""
-    if not take_back(opened(settings, store_url), household):
+    if not take_back(opened(settings), household):
         raise ConfigurationError(f"no erasure of {household!r} waits; it has begun, or nobody asked for it")
     click.echo(f"{household} keeps its data")

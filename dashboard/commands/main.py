@@ -3,7 +3,7 @@
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from aggregator.commands import data_commands
-from aggregator.commands.console import opened, until_stopped, with_store
+from aggregator.commands.console import opened, overriding, until_stopped, with_store
 from aggregator.core.errors import WattfallError
 from aggregator.demo.feed import is_demo
 from aggregator.intake.formats import FORMATS
@@ -30,6 +30,9 @@ class _Commands(click.Group):
         try:
             code = super().main(args=args, prog_name="wattfall", standalone_mode=False)
             sys.exit(code if isinstance(code, int) else 0)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(2)
         except click.UsageError as error:
             help_for = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
             _fail(error.format_message().rstrip(".") + help_for)
@@ -55,12 +58,10 @@ def main(context: click.Context) -> None:
     context.obj = load(os.environ)
 
 
-def with_port(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a listening command."""
-    host = click.option(
-        "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 admits other machines."
-    )
-    return click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on [PORT, 8050].")(host(command))
+with_port = overriding("--port", type=click.IntRange(1, 65535), help="Port to listen on [PORT, 8050].")
+with_host = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 admits other machines."
+)
 
 
 for command in (*data_commands.COMMANDS, user_group, household_group, provision_command, package_web_command):
@@ -69,37 +70,37 @@ for command in (*data_commands.COMMANDS, user_group, household_group, provision_
 
 @main.command()
 @with_port
+@with_host
 @with_store
 @click.pass_obj
-def web(settings: Settings, port: int | None, host: str, store_url: str | None) -> None:
+def web(settings: Settings, host: str) -> None:
     """Serve the dashboard."""
     from dashboard.pages.account.account_page import check
     from dashboard.server import serve_web
 
-    chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
-    with closing(opened(chosen, None, may_create=True)) as store:  # report an unusable store once, not by every worker
-        if not chosen.secret and is_demo(store):
-            chosen = replace(chosen, secret=secrets.token_urlsafe(32))  # one for all workers, until they end
-    check(chosen)
-    serve_web(chosen, host, store.check)
+    with closing(opened(settings, may_create=True)) as store:  # report an unusable store once, not by every worker
+        if not settings.secret and is_demo(store):
+            settings = replace(settings, secret=secrets.token_urlsafe(32))  # one for all workers, until they end
+    check(settings)
+    serve_web(settings, host, store.check)
 
 
 @main.command("ingest-server")
 @with_port
+@with_host
 @with_store
 @click.pass_obj
-def ingest_server(settings: Settings, port: int | None, host: str, store_url: str | None) -> None:
+def ingest_server(settings: Settings, host: str) -> None:
     """Serve POST /ingest alone, in processes of its own; `web` serves it too."""
     from dashboard.server import serve_ingest
 
-    chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
-    with closing(opened(chosen, None, may_create=True)) as store:  # report an unusable store once
+    with closing(opened(settings, may_create=True)) as store:  # report an unusable store once
         check = store.check
-    serve_ingest(chosen, host, check)
+    serve_ingest(settings, host, check)
 
 
 @main.command()
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on [PORT, 8050].")
+@with_port
 @click.option(
     "--households", "count", type=click.IntRange(1, 1000), default=4, show_default=True, help="Number of homes."
 )
@@ -114,7 +115,6 @@ def ingest_server(settings: Settings, port: int | None, host: str, store_url: st
 @click.pass_obj
 def demo(
     settings: Settings,
-    port: int | None,
     count: int,
     days: int | None,
     data: Path | None,
@@ -125,7 +125,7 @@ def demo(
     from dashboard.commands.demo import Demo, run_demo, run_dynamodb_demo
 
     chosen, stopped = (
-        Demo(port or settings.port, count, days or (40 if is_dynamodb else 400), seed),
+        Demo(settings.port, count, days or (40 if is_dynamodb else 400), seed),
         until_stopped(late_s=60),  # its processes end first
     )
     if is_dynamodb and data:

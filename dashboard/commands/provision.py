@@ -20,7 +20,7 @@ from dashboard.accounts.mail import check_mail, invitation, send
 from dashboard.accounts.provision_rows import Refusal, read_rows
 from dashboard.accounts.provisioning import CHANGED, MOVED, OUTCOMES, ProvisionRun, Report, provision, rehearsed
 from dashboard.accounts.users import Passwords, User
-from dashboard.text.language import ENGLISH
+from dashboard.text.words import cell
 
 REASON = "wattfall provision"
 NO_LINKS = (
@@ -40,9 +40,7 @@ NO_LINKS = (
 )
 @with_store
 @click.pass_context
-def provision_command(
-    context: click.Context, source: Path, target: Path | None, store_url: str | None, *, is_dry: bool
-) -> None:
+def provision_command(context: click.Context, source: Path, target: Path | None, *, is_dry: bool) -> None:
     """Add, change and move the devices, households and people of a CSV file.
 
     The first line names the columns: device, kind, timezone, serial, meter_point, household, from, name, postcode,
@@ -52,7 +50,7 @@ def provision_command(
     settings: Settings = context.obj
     if target:
         _check_target(target)
-    store, now = opened(settings, store_url, may_create=not is_dry), int(time.time())
+    store, now = opened(settings, may_create=not is_dry), int(time.time())
     accounts = Accounts(store, Passwords(), lambda: now)
     check_mail(settings)
     fault = "" if target or settings.smtp or is_dry else NO_LINKS
@@ -99,10 +97,10 @@ class Links:
     def deliver(self, user: User, token: str) -> None:
         """Deliver the link of a person. Raises ConfigurationError where the mail server does not take it."""
         if self._target is None:
-            send(self._settings, invitation(self._settings, user, token, ENGLISH))
+            send(self._settings, invitation(self._settings, user, token))
             return
         self._file = self._file or _opened(self._target)
-        csv.writer(self._file).writerow([user.email, link_of(self._settings, token)])
+        csv.writer(self._file).writerow([cell(user.email), link_of(self._settings, token)])
         self._file.flush()
 
     def close(self) -> None:

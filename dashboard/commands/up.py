@@ -7,11 +7,16 @@ continues with those of the last one.
 import json
 import os
 import secrets
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+
+import click
 
 from aggregator.commands.console import own_folder
 from aggregator.commands.support_commands import operator
@@ -23,10 +28,12 @@ from aggregator.support.actions import record_account
 from aggregator.support.audit import Audit, Who
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User
-from dashboard.commands.processes import Stopped, run_together
 from dashboard.server import check_port
 
 _OPTIONS, _SECRET, _STORE, _BACKUPS = "up.json", "secret", "wattfall.db", "backups"
+PATIENCE_S = 30  # seconds for the web process to answer, and for a process to end
+Stopped = Callable[[], bool]
+_Process = subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +152,62 @@ def _ready(port: int, link: str, options: Up, folder: Path) -> str:
     lines += [f"Choose your password at {link}"] if link else []
     lines += [f"Readings come from {options.mqtt}" if options.mqtt else "No broker is named: see `wattfall up --help`"]
     return "\n".join(lines)
+
+
+# Commands that run beside each other and end together
+
+
+def run_together(
+    commands: Sequence[Sequence[str]], environ: Mapping[str, str], port: int, ready: str, stopped: Stopped
+) -> None:
+    """Run commands, the web among them, until `stopped()`; print `ready` once the web answers on `port`.
+
+    Raises ConfigurationError if one of them ends.
+    """
+    if stopped():
+        return
+    parts = [_start(arguments, os.environ | dict(environ)) for arguments in commands]
+    try:
+        _wait_for_web(port, parts, stopped)
+        if not stopped():
+            click.echo(ready)
+        while not stopped():
+            _check(parts)
+            time.sleep(0.2)
+    finally:
+        _end(parts)
+
+
+def _start(arguments: Sequence[str], environ: Mapping[str, str]) -> _Process:
+    command = [sys.executable, "-m", "dashboard.commands.main", *arguments]
+    # Its own session: Ctrl-C reaches this process alone, which then ends the others in order.
+    return subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603 - our own command
+
+
+def _wait_for_web(port: int, parts: Sequence[_Process], stopped: Stopped) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not stopped():
+        _check(parts)
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise ConfigurationError(f"the web process did not answer on port {port}") from None
+            time.sleep(0.1)
+
+
+def _check(parts: Sequence[_Process]) -> None:
+    for part in parts:
+        if part.poll() is not None:
+            raise ConfigurationError(f"`wattfall {part.args[3]}` ended with code {part.returncode}")  # type: ignore[index, str-bytes-safe]
+
+
+def _end(parts: Sequence[_Process]) -> None:
+    for part in parts:
+        part.terminate()
+    for part in parts:
+        try:
+            part.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            part.kill()

@@ -18,7 +18,6 @@ from dashboard.accounts.accounts import RESET_S, Accounts, link_of
 from dashboard.accounts.mail import check_mail, forgotten, may_reset, send
 from dashboard.accounts.second_factor import SecondFactors
 from dashboard.accounts.users import HOUSEHOLD, ROLES, Passwords, User, check_household, check_name
-from dashboard.text.language import ENGLISH
 
 Change = Callable[[Accounts, User], User | None]
 
@@ -37,9 +36,9 @@ def user_group() -> None:
 @click.option("--name", default="", help="Display name.")
 @with_store
 @click.pass_obj
-def add(settings: Settings, email: str, role: str, household: str, name: str, store_url: str | None) -> None:
+def add(settings: Settings, email: str, role: str, household: str, name: str) -> None:
     """Add a user, and print the link to set a password; the link works once, for seven days."""
-    store = opened(settings, store_url, may_create=True)
+    store = opened(settings, may_create=True)
     audit = Audit(store, settings.audit_secrets)
     accounts, household = _accounts(store), check_household(household, role)
     account, now = Who("", email, role, name), int(time.time())
@@ -57,9 +56,9 @@ def add(settings: Settings, email: str, role: str, household: str, name: str, st
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, one object a line.")
 @with_store
 @click.pass_obj
-def list_users(settings: Settings, is_json: bool, store_url: str | None) -> None:
+def list_users(settings: Settings, is_json: bool) -> None:
     """List all users, one a line."""
-    for user in _accounts(opened(settings, store_url)).everybody():
+    for user in _accounts(opened(settings)).everybody():
         click.echo(json.dumps(as_json(user)) if is_json else user_line(user))
 
 
@@ -76,7 +75,6 @@ def set_user(
     role: str | None,
     household: str | None,
     name: str | None,
-    store_url: str | None,
 ) -> None:
     """Change a user; the change applies from the next click."""
 
@@ -86,59 +84,59 @@ def set_user(
 
     details = {"role": role, "household": household, "name": name}
     given = {field: value for field, value in details.items() if value is not None}
-    _change(settings, "set", email, store_url, lambda accounts, user: accounts.change(user, changed), **given)
+    _change(settings, "set", email, lambda accounts, user: accounts.change(user, changed), **given)
 
 
 @user_group.command("disable")
 @click.argument("email", metavar="EMAIL")
 @with_store
 @click.pass_obj
-def disable(settings: Settings, email: str, store_url: str | None) -> None:
+def disable(settings: Settings, email: str) -> None:
     """Disable a user; all their sessions end at once."""
-    _change(settings, "disable", email, store_url, Accounts.disable)
+    _change(settings, "disable", email, Accounts.disable)
 
 
 @user_group.command("enable")
 @click.argument("email", metavar="EMAIL")
 @with_store
 @click.pass_obj
-def enable(settings: Settings, email: str, store_url: str | None) -> None:
+def enable(settings: Settings, email: str) -> None:
     """Enable a disabled user."""
-    _change(settings, "enable", email, store_url, Accounts.enable)
+    _change(settings, "enable", email, Accounts.enable)
 
 
 @user_group.command("sign-out")
 @click.argument("email", metavar="EMAIL")
 @with_store
 @click.pass_obj
-def sign_out(settings: Settings, email: str, store_url: str | None) -> None:
+def sign_out(settings: Settings, email: str) -> None:
     """End all sessions of a user, and void their open invitations."""
-    _change(settings, "sign-out", email, store_url, Accounts.end_sessions)
+    _change(settings, "sign-out", email, Accounts.end_sessions)
 
 
 @user_group.command("reset-second-factor")
 @click.argument("email", metavar="EMAIL")
 @with_store
 @click.pass_obj
-def reset_second_factor(settings: Settings, email: str, store_url: str | None) -> None:
+def reset_second_factor(settings: Settings, email: str) -> None:
     """Remove the second factor of a user who lost it, and end all sessions. Staff set up another at sign-in."""
 
     def removed(accounts: Accounts, user: User) -> User | None:
         return SecondFactors(accounts, settings.audit_secrets, lambda: int(time.time())).remove(user)
 
-    _change(settings, "reset-second-factor", email, store_url, removed)
+    _change(settings, "reset-second-factor", email, removed)
 
 
 @user_group.command("invite")
 @click.argument("email", metavar="EMAIL")
 @with_store
 @click.pass_obj
-def invite(settings: Settings, email: str, store_url: str | None) -> None:
+def invite(settings: Settings, email: str) -> None:
     """Print a new link to set a first or another password; the link works once, for seven days.
 
     Older links of the same account stop working.
     """
-    store = opened(settings, store_url)
+    store = opened(settings)
     accounts = _accounts(store)
     user = _require_user(accounts, email)
     if user.is_disabled:
@@ -153,12 +151,12 @@ def invite(settings: Settings, email: str, store_url: str | None) -> None:
 @click.argument("email", metavar="EMAIL")
 @with_store
 @click.pass_obj
-def reset_password(settings: Settings, email: str, store_url: str | None) -> None:
+def reset_password(settings: Settings, email: str) -> None:
     """Mail a link to a new password, for somebody who forgot it; without a mail server, print it.
 
     The link works once, for an hour. The present password stays until then.
     """
-    store = opened(settings, store_url)
+    store = opened(settings)
     accounts = _accounts(store)
     user = _require_user(accounts, email)
     check_mail(settings)
@@ -169,7 +167,7 @@ def reset_password(settings: Settings, email: str, store_url: str | None) -> Non
     )
     token = accounts.invite(user, RESET_S)
     if settings.smtp:
-        send(settings, forgotten(settings, user, token, ENGLISH))
+        send(settings, forgotten(settings, user, token))
         click.echo(f"a link is on its way to {user.email}")
     else:
         click.echo(link_of(settings, token))
@@ -199,10 +197,8 @@ def _accounts(store: Store) -> Accounts:
     return Accounts(store, Passwords(), lambda: int(time.time()))
 
 
-def _change(
-    settings: Settings, command: str, email: str, store_url: str | None, change: Change, **details: str
-) -> None:
-    store = opened(settings, store_url)
+def _change(settings: Settings, command: str, email: str, change: Change, **details: str) -> None:
+    store = opened(settings)
     accounts = _accounts(store)
     user = _require_user(accounts, email)
     audit, reason = Audit(store, settings.audit_secrets), f"wattfall user {command}"

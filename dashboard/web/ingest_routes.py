@@ -20,7 +20,7 @@ def add_routes(server: Flask, endpoint: IngestEndpoint) -> None:
     @api.post(PATH)
     def ingest() -> Response:
         size = request.content_length or 0
-        answer = endpoint.answer(IngestRequest(request.headers, request.args, size, _body))
+        answer = endpoint.answer(IngestRequest(request.headers, request.args, size, _body, request.remote_addr or ""))
         return _json(answer.content, answer.status, answer.headers)
 
     @api.errorhandler(HTTPException)

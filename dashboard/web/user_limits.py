@@ -15,17 +15,18 @@ from typing import Any
 from flask import Flask, Response, g, request
 
 from aggregator.core.errors import StoreAway
+from aggregator.intake.tokens import network
 from dashboard.accounts.access import viewer
-from dashboard.accounts.accounts import network
 from dashboard.web.request_guard import is_free, too_much_answer
-from dashboard.web.responses import API, CALLBACKS
+from dashboard.web.responses import API
 
 ALLOWANCE_S, RATE = 4.0, 0.15  # CPU seconds at first, and CPU seconds for each second
-# Slow requests of a user in one process; the next one waits. The callbacks of a page come together, and are quick.
+# Slow requests of a user in one process; the next one waits. What Dash asks for a page comes together, and is quick: on
+# a busy machine the page's dependencies would wait for its layout, and a page without one of them stays empty.
 AT_ONCE, PATIENCE_S = 1, 1.0
 DOWNLOADS = 2  # answers in pieces of a user at once; they take from an allowance of their own, and no page waits
 MOST_KEYS = 10_000
-LIVE = "/live"
+DASH, LIVE = "/_dash-", "/live"
 
 
 class Budgets:
@@ -69,7 +70,7 @@ def install(server: Flask, budgets: Budgets) -> None:
     def begin() -> Response | None:
         if is_free(request):
             return None
-        key, is_slow = _key(), request.path != CALLBACKS and not request.path.endswith(LIVE)
+        key, is_slow = _key(), not (request.path.startswith(DASH) or request.path.endswith(LIVE))
         wait_s = budgets.begin(key, is_slow=is_slow)
         if wait_s:
             return too_much_answer(wait_s)
@@ -125,9 +126,11 @@ def _key() -> str:
     A user's programs, which send a key, have an allowance beside that of the pages.
     """
     is_program = request.path.startswith(API) and "Authorization" in request.headers
-    address, kind = network(request.remote_addr or ""), " api" if is_program else ""
     try:
         user = viewer()
     except StoreAway:
         user = None
-    return f"{user.user_id} {address if user.is_visitor else ''}{kind}" if user else address
+    if user and not user.is_visitor:
+        return f"{user.user_id} api" if is_program else user.user_id
+    address = network(request.remote_addr or "")
+    return f"{user.user_id} {address}" if user else address

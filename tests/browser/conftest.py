@@ -108,8 +108,10 @@ class Screen:
     def leave(self) -> list[str]:
         """Return the console messages since the last call, and stop all requests of the page.
 
-        The page navigates by itself, so that Chromium keeps its process with all compiled code.
+        The page navigates by itself, so that Chromium keeps its process with all compiled code. A test that failed may
+        have left a route that aborts answers: without them the next pages would have no links.
         """
+        self._page.unroute_all(behavior="ignoreErrors")
         self._page.evaluate("() => location.replace('about:blank')")
         self._page.wait_for_url("about:blank")
         said, self._said = self._said, []

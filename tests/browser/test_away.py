@@ -1,17 +1,17 @@
-"""Changes without a click: the first reading, a hidden tab, an unreachable store."""
+"""Changes without a click, and answers that come late: the first reading, a hidden tab, an unreachable store."""
 
 import re
 from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
 from aggregator.store.port import Store
 from tests.browser.conftest import QUICK_MS, Open, bars, serve
-from tests.copies import Copy
+from tests.copies import Copy, nothing
 from tests.dashboard import homes
 
 
@@ -88,6 +88,50 @@ def test_the_first_reading_appears_by_itself(empty_home: tuple[Store, str], visi
     store.put_live([homes.live("cad-9", 987, age=1)])
     expect(link).to_contain_text("987")
     expect(link).to_be_focused()
+
+
+def test_who_waits_for_the_first_reading_sees_it_within_seconds(copy: Copy, visit: Open) -> None:
+    store = copy(nothing)
+    for address in serve(store):  # polls of every page are 10 s apart
+        page = visit("/", at=address)
+        expect(page.get_by_role("heading", name="Your first reading has not arrived yet")).to_be_visible()
+        with page.expect_request(re.compile("_dash-update-component"), timeout=5000):
+            pass
+
+
+POSTS = "**/_dash-update-component*"
+TWICE = """() => {
+    const say = (slot) => window.dash_clientside.set_props("top-region", {
+        values: new window.dash_clientside.Patch().merge([], { [slot]: slot }).build(),
+    });
+    say("place.children");
+    say("unit-energy.children");
+}"""
+
+
+def test_the_last_click_counts_also_where_its_answer_comes_first(visit: Open, address: str) -> None:
+    page = visit("/d/cad-1/day/2026-11-22")
+    expect(page.get_by_role("heading", name="Sunday 22 November 2026")).to_be_visible()
+    held: list[Route] = []
+    page.route(POSTS, lambda route: held.append(route))
+    page.get_by_role("link", name="Previous").click()
+    page.wait_for_timeout(QUICK_MS)
+    page.get_by_role("link", name="Month").click()
+    page.wait_for_timeout(QUICK_MS)
+    assert len(held) >= 2
+    for one in reversed(held):
+        one.continue_()
+        page.wait_for_timeout(QUICK_MS)
+    expect(page.get_by_role("heading", name="November 2026", exact=True)).to_be_visible()
+    expect(page).to_have_url(f"{address}/d/cad-1/month/2026-11")
+    expect(page.get_by_role("link", name="Year")).to_have_attribute("href", "/d/cad-1/year/2026")
+
+
+def test_two_answers_before_one_drawing_both_stay(visit: Open) -> None:
+    page = visit("/d/cad-1")
+    page.evaluate(TWICE)
+    expect(page.locator("#unit-energy")).to_have_text("unit-energy.children")
+    expect(page.locator("#place")).to_have_text("place.children")
 
 
 def hide(page: Page, is_hidden: bool) -> None:

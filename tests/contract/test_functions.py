@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.aws.closing import close_periods
 from aggregator.aws.lambdas import Answer, Functions, level_steps
+from aggregator.aws.schedules import close_periods
 from aggregator.core import periods
 from aggregator.core.readings import Reading
 from aggregator.store.dynamodb.document_items import FORM

@@ -24,8 +24,17 @@ from aggregator.core.readings import Interval, Reading
 from aggregator.core.status import Status
 from aggregator.erasure.erasing import remains
 from aggregator.erasure.erasure_plan import make_plan
-from aggregator.erasure.erasure_requests import AGAIN_S, ask_for_erasure, begin, carry_out, due_erasures, take_back
+from aggregator.erasure.erasure_requests import (
+    AGAIN_S,
+    ask_for_erasure,
+    begin,
+    carry_out,
+    due_erasures,
+    overdue,
+    take_back,
+)
 from aggregator.intake.formats.message import Content
+from aggregator.intake.imports.import_records import find_import, undo
 from aggregator.intake.ingest import Outcome, Received, ingest, ingest_lines, show_live, take_in
 from aggregator.intake.refusals import UNKNOWN, Batch, load_refusals, put_refusals
 from aggregator.store import Store
@@ -54,6 +63,7 @@ EXACT = {
     "2026-11-12": 14_400 - 17,
     "2026-11-13": 14_400 - 54,
 }
+SECRET = "a secret that is long enough for the chain"
 STAFF = Who("anna", "anna@example.org", "support", "Anna")
 
 
@@ -98,7 +108,7 @@ def device(store: Store, device_id: str = CAD) -> Device:
 
 
 def audit_on(store: Store) -> Audit:
-    return Audit(store, ["a secret that is long enough for the chain"])
+    return Audit(store, [SECRET])
 
 
 def erase(store: Store, household: str, now: int = NOW) -> list[str]:
@@ -162,6 +172,28 @@ def test_of_the_erased_time_one_register_remains_at_each_end(home: Store) -> Non
     assert [(one.at, one.import_wh, one.power_w, one.meter_id) for one in left] == [(start, first, None, "m-1")]
     (boundary,) = [one for one in home.readings(CAD, end, end) if one.at == end]
     assert boundary.import_wh == first + 2 * 48 * 200
+
+
+def test_registers_at_the_ends_stay_with_the_import_that_told_them(home: Store) -> None:
+    """A meter that sends nothing itself: one file has the days that go, the other one the days beside."""
+    other = "cad-2"
+    home.put_device(Device(other, household="acacia"))
+    start, end = start_of("2026-11-10"), start_of("2026-11-12")
+    for is_gone in (False, True):
+        rows = [one for one in sent() if (start <= one.at < end) is is_gone]
+        bring(home, "at,import_wh\n" + "".join(f"{one.at},{one.import_wh}\n" for one in rows), now=NOW, device_id=other)
+    for household, day in (("birch", "2026-11-10"), ("willow", "2026-11-12")):
+        move(home, device(home, other), household, day)
+    drain(home)
+    assert erase(home, "birch") == []
+    span = (other, start - HALF_HOUR, end)
+    ends = [one for one in home.readings(*span) if one.at in (start, end)]
+    assert [one.import_wh for one in ends] == [10_000 + 2 * 48 * 100 + 17, 10_000 + 2 * 48 * 300 + 17]
+    assert home.layer_readings(*span) == []
+    assert [one for one in home.layer_readings(*span, -2) if one.at in (start, end)] == ends
+    undo(home, find_import(home, f"{other}/2"), "a test", NOW)
+    look_again(home)
+    assert [one.at for one in home.readings(*span) if one.at in (start, end)] == []
 
 
 def test_the_registry_and_the_search_forget_the_household(home: Store) -> None:
@@ -308,15 +340,21 @@ def test_what_is_taken_back_while_another_erasure_runs_is_kept(home: Store) -> N
     assert (home.household_devices("acacia"), home.household_devices("willow")) == ([], [CAD, GAS])
 
 
-def test_on_aws_an_erasure_that_is_due_fails_closing_until_it_is_done(home: Store) -> None:
-    functions = Functions(home, "Europe/London", lambda _: None, clock=lambda: NOW)
-    ask_for_erasure(home, "birch", NOW)
-    functions.closing()
-    ask_for_erasure(home, "willow", NOW - 8 * DAY_S)
-    with pytest.raises(ConfigurationError, match="by hand: 1"):
-        functions.closing()
-    assert erase(home, "willow") == []
-    functions.closing()
+def test_on_aws_a_function_erases_what_is_due_call_by_call(home: Store, clock: Clock) -> None:
+    functions = Functions(home, "Europe/London", lambda _: None, clock=clock)
+    for household, asked in (("birch", NOW), ("willow", NOW - 7 * DAY_S)):
+        ask_for_erasure(home, household, asked)
+    for _ in range(3):  # calls that have time for a step each
+        functions.erasing(SECRET, lambda: 0.0)
+        assert home.household_devices("birch") == [CAD, GAS]
+    assert overdue(home, NOW) == ["willow"]
+    clock.now = NOW + DAY_S
+    with pytest.raises(ConfigurationError, match="a day late: 1"):
+        functions.erasing(SECRET, lambda: 0.0)
+    functions.erasing(SECRET)
+    assert home.household_devices("willow") == overdue(home, NOW + DAY_S) == []
+    assert not set(LAST) & set(totals(home))
+    assert [*AuditCheck(audit_on(home)).faults()] == []
 
 
 def test_an_erasure_that_the_audit_refuses_has_not_begun(home: Store) -> None:

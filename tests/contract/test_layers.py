@@ -96,8 +96,8 @@ def test_what_the_device_sent_is_read_without_the_layers(either: Store) -> None:
     write(either, OWN, *own, interval(20))
     write(either, PLAIN, reading(300, None, START + 20), reading(300, None, START + 1810))
     write(either, CORRECTION, reading(100, 1000))
-    assert either.own_readings(HOME, START, START + 1800) == own
-    assert either.own_readings(HOME, START + 1800, FOR_EVER) == own[1:]
+    assert either.layer_readings(HOME, START, START + 1800) == own
+    assert either.layer_readings(HOME, START + 1800, FOR_EVER) == own[1:]
 
 
 def test_packing_keeps_the_layers_apart(either: Store) -> None:

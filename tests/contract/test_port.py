@@ -1,8 +1,6 @@
 """The port's contract: the same suite for every store."""
 
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -11,29 +9,18 @@ from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.money import Cost
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
-from aggregator.store import Store, open_store
-from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store import Store
 from aggregator.store.port import Written
 from aggregator.tariffs.rates import Series
-from tests.contract.conftest import MEMORY, in_memory, store_on
 
 HOME, OTHER, START = "home", "other", 1_795_000_200 // 1800 * 1800
 NOW = START + 7200
 PART, MORE = Part(250, 3, 10, 1, 1500, 300), Part(0, None, 0, 0, 1800, 0)
 
 
-@pytest.fixture(params=["sqlite", "dynamodb", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "sqlite":
-        made: Store = open_store(f"sqlite:///{tmp_path}/wattfall.db")
-    elif request.param == "memory":
-        made = store_on(in_memory(), MEMORY)
-    else:
-        made = DynamoStore(
-            request.getfixturevalue("client"), request.getfixturevalue("prefix"), retention_days=36_500, pace_s=0
-        )
-    yield made
-    made.close()
+@pytest.fixture
+def store(either: Store) -> Store:
+    return either
 
 
 def reading(at: int, wh: int | None = 1000, device_id: str = HOME, meter: str | None = None) -> Reading:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from aggregator.aws.dead_letters import client
 from aggregator.aws.deployment import Endpoint, deploy, emulator
@@ -22,6 +23,7 @@ from aggregator.core.documents import Device, Document
 from aggregator.core.readings import Reading
 from aggregator.demo.simulator import TICK_S, households
 from aggregator.demo.simulator import history as simulated
+from aggregator.erasure.erasure_requests import ask_for_erasure, overdue
 from aggregator.intake.device_status import note_look
 from aggregator.intake.edge.ingest_client import JSON, HttpIngestClient, SendResult
 from aggregator.intake.formats.canonical import BLOCK, encode_block
@@ -30,12 +32,17 @@ from aggregator.intake.refusals import load_refusals
 from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.tables import tables as all_tables
+from aggregator.store.port import READINGS
 from aggregator.store.sqlite.sqlite_store import SqliteStore
-from aggregator.waterfall.pricing import current
+from aggregator.support.audit import Audit
+from aggregator.support.audit_check import AuditCheck
+from aggregator.tariffs.rates import Series
+from aggregator.waterfall.pricing import current, move
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
 from tests.budgets import scaled
+from tests.dashboard.people import accounts_on
 
 PREFIX = "wattfall-test"
 ZONE = "Europe/London"
@@ -221,6 +228,33 @@ def test_an_edge_sends_half_hours_and_the_live_state_over_http(cloud: Cloud) -> 
     stranger.close()
 
 
+def test_a_household_that_is_due_is_erased_with_the_rights_of_a_function(cloud: Cloud) -> None:
+    now, store = int(time.time()), cloud.store
+    home = Device("cad-left", household="before", name="Villa")
+    store.put_device(home)
+    noon = now // 86_400 * 86_400 - 43_200
+    earlier, day = periods.day_of(noon - 86_400, ZONE), periods.day_of(noon, ZONE)
+    readings = [Reading("cad-left", noon + 600 * at, 500, 100 * at + 20_000, None) for at in range(-200, 12)]
+    ingest(store, readings, now, ZONE)
+    move(store, home, "leaving", day)
+    store.put_prices("cad-left", Series({noon // 1800 * 1800: Decimal(1)}, {}))
+    store.quarantine(READINGS, "cad-left", [str(noon // 1800 * 1800)], "damaged")
+    accounts_on(store).add("ann@example.org", household="leaving")
+    until(lambda: day in store.periods("day", "cad-left"))
+    ask_for_erasure(store, "leaving", now - 8 * 86_400)
+    answer = cloud.client("lambda").invoke(FunctionName=f"{PREFIX}-erasing", Payload=b"{}")
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    assert overdue(store, now) == store.household_devices("leaving") == []
+    assert not [*accounts_on(store).everybody()]
+    midnight = periods.day_start(day, ZONE)
+    assert [one.at for one in store.readings("cad-left", midnight, 2**40)] == [midnight]
+    secret = cloud.client("secretsmanager").get_secret_value(SecretId=cloud.outputs["Secret"])["SecretString"]
+    assert [*AuditCheck(Audit(store, [secret])).faults()] == []
+    assert [*AuditCheck(Audit(store, [])).faults()] != [], "the entries are signed"
+    assert earlier in store.periods("day", "cad-left")
+    assert day not in store.periods("day", "cad-left")
+
+
 def test_tables_restored_to_a_point_in_time_verify_under_another_prefix(cloud: Cloud) -> None:
     """The drill of the README, as far as the emulator goes: it copies the present, whatever the instant."""
     noon = int(time.time()) // 86_400 * 86_400 - 43_200
@@ -267,3 +301,15 @@ def test_replay_takes_back_queue_and_bucket(cloud: Cloud) -> None:
     assert counts["replayed"] >= 3  # the emulator's bucket may have told of its batch as well
     assert [one.power_w for one in cloud.store.readings("cad-lost", 0, 2**40)] == [102, 101, 100]
     assert "Contents" not in cloud.client("s3").list_objects_v2(Bucket=place["bucket"]["name"])
+    erased = [erase(cloud, household, queue, url) for household in ("lost", "found")]
+    assert [result.exit_code for result in erased] == [1, 0]
+    assert "left: 1 dead letters" in erased[0].stdout
+
+
+def erase(cloud: Cloud, household: str, queue: str, url: str) -> Result:
+    """Erase a household of one device, then empty the queue of dead letters."""
+    cloud.store.put_device(Device("cad-lost", household=household))
+    where = ["--dead-letters", queue, "--store", url]
+    result = CliRunner().invoke(main, ["household", "erase", household, "--confirm", household, *where])
+    cloud.client("sqs").purge_queue(QueueUrl=queue)
+    return result

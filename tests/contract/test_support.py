@@ -1,9 +1,7 @@
 """The support desk's records, on every store."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import orjson
 import pytest
@@ -15,14 +13,13 @@ from aggregator.core.readings import Reading
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
 from aggregator.intake.ingest import ingest
-from aggregator.store import Store, open_store
-from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store import Store
 from aggregator.support import actions, audit, fleet
 from aggregator.support.audit import Audit, Who
 from aggregator.support.audit_check import AuditCheck, parse_head
 from aggregator.support.diagnostics import diagnose
 from aggregator.waterfall.worker import drain
-from tests.contract.conftest import MEMORY, in_memory, store_on
+from tests.contract.conftest import Clock
 
 NOW = int(time.time())  # records expire by the stores' own clocks
 TODAY = day_of(NOW, "UTC")
@@ -31,18 +28,14 @@ ANNA = Who("u-1", "anna@example.com", "support", "Anna Kay")
 BEN = Who("u-2", "ben@example.com", "support")
 
 
-@pytest.fixture(params=["sqlite", "dynamodb", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "sqlite":
-        made: Store = open_store(f"sqlite:///{tmp_path}/wattfall.db")
-    elif request.param == "memory":
-        made = store_on(in_memory(), MEMORY)
-    else:
-        made = DynamoStore(
-            request.getfixturevalue("client"), request.getfixturevalue("prefix"), retention_days=36_500, pace_s=0
-        )
-    yield made
-    made.close()
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOW)
+
+
+@pytest.fixture
+def store(either: Store) -> Store:
+    return either
 
 
 def numbers(found: list[audit.Entry]) -> list[int]:

@@ -8,7 +8,10 @@ def by_place(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an answer with the properties of every component by its id, also of those inside a region."""
     response = dict(content.get("response", {}))
     for props in content.get("response", {}).values():
-        response |= props.get("values", {})
+        for patch in props.get("values", {}).get("operations", []):
+            for slot, value in patch["params"]["value"].items():
+                name, _, prop = slot.partition(".")
+                response[name] = {**response.get(name, {}), prop: value}
     return {**content, "response": response}
 
 

@@ -56,6 +56,8 @@ def _opened(stream: BinaryIO, lines: Sequence[str], origin: Origin) -> FileTable
         return espi_table(stream)
     if first.startswith(("{", "[")):
         return json_table(stream)
+    if first.startswith("100,NEM13"):
+        raise ConfigurationError("NEM13 has a read of a meter every few months; ask for the interval data, NEM12")
     if first.startswith(("100,NEM12", "200,")):
         return nem12_table(stream)
     if first.startswith("/") and any(line.startswith(("1-0:", "0-0:")) for line in lines):
@@ -98,27 +100,37 @@ def _copied(source: IO[bytes] | gzip.GzipFile, what: str) -> BinaryIO:
 
 
 def _excel(stream: BinaryIO) -> FileTable:
-    """Return the first sheet that holds a table."""
+    """Return the first sheet that holds a table, with those of the same columns, which a column then tells apart."""
     stream.seek(0)
     try:
         book = CalamineWorkbook.from_filelike(stream)
         sheets = [
-            [[*map(cell_text, row)] for row in book.get_sheet_by_name(name).to_python()] for name in book.sheet_names
+            (name, [[*map(cell_text, row)] for row in book.get_sheet_by_name(name).to_python()])
+            for name in book.sheet_names
         ]
-    except (CalamineError, OSError, ValueError) as error:
+    except BaseException as error:
+        is_damaged = type(error).__name__ == "PanicException"  # of Rust, which is no Exception of Python
+        if not is_damaged and not isinstance(error, (CalamineError, OSError, ValueError)):
+            raise
         raise ConfigurationError(f"the workbook cannot be read: {str(error)[:80]}") from error
-    for rows in sheets:
+    tables = []
+    for name, rows in sheets:
         if rows and all(len([cell for cell in row if cell]) <= 1 for row in rows):
             rows = [cells("".join(row), ";") for row in rows]
-        found = table_of(rows[:LOOKED_AT])
-        if found:
-            names, first, about = found
-            return FileTable("Excel", names, partial(_numbered, rows, first), about, "row", header=first - 1)
-    raise ConfigurationError("no sheet of the workbook has a header followed by times and numbers")
+        if found := table_of(rows[:LOOKED_AT]):
+            tables.append((found, rows[found[1] - 1 :], name))
+    if not tables:
+        raise ConfigurationError("no sheet of the workbook has a header followed by times and numbers")
+    names, first, about = tables[0][0]
+    same = [(rows, name) for found, rows, name in tables if found[0] == names]
+    if len(same) == 1:
+        return FileTable("Excel", names, partial(_numbered, same[0][0], first), about, "row", header=first - 1)
+    joined = [[*row, *[""] * (len(names) - len(row)), name] for rows, name in same for row in rows if any(row)]
+    return FileTable("Excel", (*names, "sheet"), partial(_numbered, joined, first), about, "row", header=first - 1)
 
 
 def _numbered(rows: Sequence[list[str]], first: int) -> Iterator[Cells]:
-    for number, row in enumerate(rows[first - 1 :], first):
+    for number, row in enumerate(rows, first):
         if any(row):
             yield number, ";".join(row), row
 

@@ -23,7 +23,6 @@ from aggregator.store.dynamodb.concurrent_steps import TRIES, Get, Stale
 from aggregator.store.dynamodb.document_items import merge_request
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, ConditionFailed, DynamoClient, write_items
 from aggregator.store.dynamodb.dynamodb_registry import DynamoRegistry
-from aggregator.store.dynamodb.items import table_of
 from aggregator.store.dynamodb.read_view import erase_blocks, erase_names, intact, write_block
 from aggregator.store.dynamodb.streams import Follower
 from aggregator.store.dynamodb.tables import read_url
@@ -158,9 +157,10 @@ class DynamoStore(DynamoRegistry):
         blocks = self._view.blocks(device_id, first, last)
         return [reading for item in blocks for reading in intact(items.unpack_block, item)]
 
-    def own_readings(self, device_id: str, first: int, last: int) -> list[Reading]:
-        """Return the readings of these blocks that the device itself has sent, by time."""
-        return [one for item in self._view.blocks(device_id, first, last) for one in intact(items.unpack_own, item)]
+    def layer_readings(self, device_id: str, first: int, last: int, layer: int = OWN) -> list[Reading]:
+        """Return the readings of a layer in these blocks, by time."""
+        unpack, blocks = partial(items.unpack_layer, layer), self._view.blocks(device_id, first, last)
+        return [one for item in blocks for one in intact(unpack, item)]
 
     def readings_after(self, device_id: str, at: int) -> list[Reading]:
         """Return the readings later than an instant, by time."""
@@ -211,7 +211,7 @@ class DynamoStore(DynamoRegistry):
 
     def document(self, level: str, device_id: str, period: str, names: Names = None) -> Document | None:
         """Return one document, or None; with `names` only these of its parts."""
-        item = self._view.item(Get(table_of(level), device_id, period))
+        item = self._view.item(Get(items.table_of(level), device_id, period))
         found = intact(partial(document_items.unpack_document, level), item) if item else None
         if found and names is not None:
             found = replace(found, parts={name: found.parts[name] for name in names if name in found.parts})
@@ -222,7 +222,7 @@ class DynamoStore(DynamoRegistry):
         if first > last:  # DynamoDB refuses such a condition
             return []
         is_consistent = self._view.is_consistent
-        found = self._reader.between(table_of(level), device_id, first, last, is_consistent=is_consistent)
+        found = self._reader.between(items.table_of(level), device_id, first, last, is_consistent=is_consistent)
         documents = (intact(partial(document_items.unpack_document, level), item) for item in found)
         return [document for document in documents if document]
 
@@ -232,14 +232,14 @@ class DynamoStore(DynamoRegistry):
             period
             for is_onwards in (True, False)
             for period in self._reader.periods(
-                table_of(level), device_id, is_consistent=self._view.is_consistent, is_onwards=is_onwards, limit=1
+                items.table_of(level), device_id, is_consistent=self._view.is_consistent, is_onwards=is_onwards, limit=1
             )
         ]
         return (ends[0], ends[1]) if ends else None
 
     def periods(self, level: str, device_id: str) -> list[str]:
         """Return all periods with a document, in order."""
-        return list(self._reader.periods(table_of(level), device_id, is_consistent=self._view.is_consistent))
+        return list(self._reader.periods(items.table_of(level), device_id, is_consistent=self._view.is_consistent))
 
     def merge_parts(
         self,
@@ -252,7 +252,7 @@ class DynamoStore(DynamoRegistry):
     ) -> bool:
         """Replace the named parts of a document (None removes one). Return whether anything changed."""
         self._view.is_consistent = True
-        read, now = Get(table_of(level), device_id, period), int(self._clock())
+        read, now = Get(items.table_of(level), device_id, period), int(self._clock())
         is_open = now < window(level, period, timezone).end if is_feed(level) else None
         for _ in range(TRIES):
             request = merge_request(self._view.item(read), timezone, currency, parts, now, is_open=is_open)
@@ -280,7 +280,7 @@ class DynamoStore(DynamoRegistry):
     def drop_documents(self, level: str, device_id: str, first: str, last: str) -> None:
         """Delete the documents of the periods from `first` to `last`, both included."""
         self._view.is_consistent = True
-        table = table_of(level)
+        table = items.table_of(level)
         gone = list(self._reader.periods(table, device_id, is_consistent=True))
         keys = {period: items.document_key(device_id, period) for period in gone if first <= period <= last}
         write_items(self._client, f"{self._prefix}-{table}", [{"DeleteRequest": {"Key": key}} for key in keys.values()])

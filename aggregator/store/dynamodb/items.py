@@ -214,10 +214,10 @@ def unpack_block(item: Item) -> list[Reading]:
     return layers[0][1] if len(layers) == 1 else overlaid(layers)
 
 
-def unpack_own(item: Item) -> list[Reading]:
-    """Decode the readings of a block that the device itself has sent, by time."""
-    names = [name for name in _layers(item)[OWN] if len(name) == 2]
-    return _readings(item["d"]["S"], int(item["b"]["N"]), names, "", item)
+def unpack_layer(layer: int, item: Item) -> list[Reading]:
+    """Decode the readings of a layer of a block, by time."""
+    names = [name for name in _layers(item).get(layer, []) if len(name) == 2]
+    return _readings(item["d"]["S"], int(item["b"]["N"]), names, layer_prefix(layer), item)
 
 
 def _readings(device_id: str, start: int, names: Iterable[str], prefix: str, item: Item) -> list[Reading]:

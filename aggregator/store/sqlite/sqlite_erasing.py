@@ -2,11 +2,9 @@
 
 Each connection overwrites a deleted row within its page (`secure_delete = FAST`, no write more). A page that
 became free as a whole keeps its bytes, one that was divided keeps those of rows that moved, and the log keeps earlier
-pages. `scrub` writes a small file anew. Of a larger one it overwrites the free pages and the log alone, since others
-would wait for the copy: bytes of rows that once moved may stay beside used ones until the next `VACUUM`.
+pages. So `scrub` writes the file anew, once an erasure: others read on meanwhile, and write once it is done, about a
+second later for 100 MB.
 """
-
-import time
 
 from aggregator.core.blocks import pack_block, unpack_block
 from aggregator.core.errors import StoreAway
@@ -14,12 +12,6 @@ from aggregator.core.periods import HALF_HOUR, LEVELS, block_start
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.store.port import is_feed
 from aggregator.store.sqlite.sqlite_layers import SqliteLayers
-
-SCRUB_S = 0.2  # of a call
-SCRUBBED = 32  # pages of a commit
-SMALL = 32 << 20  # bytes of a file that is written anew in less than a second
-_TABLE = "scrubbed"  # holds the free pages until all are overwritten
-_ROW = 8100  # bytes; with its head a page
 
 
 class SqliteErasing(SqliteLayers):
@@ -55,8 +47,7 @@ class SqliteErasing(SqliteLayers):
     def drop_live(self, device_id: str) -> None:
         """Delete the live state of a device."""
         with self.transaction():
-            self._run("DELETE FROM live WHERE device_id = ?", device_id)
-            self._local.newest.clear()
+            self._drop_live(device_id)
 
     def drop_documents(self, level: str, device_id: str, first: str, last: str) -> None:
         """Delete the documents of the periods from `first` to `last`, both included."""
@@ -73,26 +64,9 @@ class SqliteErasing(SqliteLayers):
             self._run("DELETE FROM prices WHERE device_id = ? AND start >= ? AND start < ?", device_id, start, end)
 
     def scrub(self) -> bool:
-        """Overwrite what deleted rows have left, and shorten the log to nothing; return whether more is left."""
-        if self._one("PRAGMA page_count")[0] * self._one("PRAGMA page_size")[0] <= SMALL:
-            self._run("PRAGMA shrink_memory")  # page 1 is read again: else its counter of changes may stay as it is
-            is_done = self._at_once("VACUUM")
-        else:
-            is_done = self._fill_free_pages()
-        return not (is_done and self._at_once("PRAGMA wal_checkpoint(TRUNCATE)"))
-
-    def _fill_free_pages(self) -> bool:
-        """Give free pages to new rows of zeros, for SCRUB_S; free them again once all are overwritten."""
-        until = time.monotonic() + SCRUB_S
-        self._run(f"CREATE TABLE IF NOT EXISTS {_TABLE} (body BLOB NOT NULL)")
-        while free := self._one("PRAGMA freelist_count")[0]:
-            with self.transaction():
-                rows = [(_ROW,)] * min(free, SCRUBBED)
-                self._many(f"INSERT INTO {_TABLE} VALUES (zeroblob(?))", rows)  # noqa: S608 - a constant
-            if time.monotonic() > until:
-                return False
-        self._run(f"DROP TABLE {_TABLE}")
-        return True
+        """Write the file anew without what deleted rows have left, and shorten the log; return whether more is left."""
+        self._run("PRAGMA shrink_memory")  # page 1 is read again: else its counter of changes may stay as it is
+        return not (self._at_once("VACUUM") and self._at_once("PRAGMA wal_checkpoint(TRUNCATE)"))
 
     def _at_once(self, statement: str) -> bool:
         """Run a statement on the whole file, unless others use it at this moment; return whether it was done."""

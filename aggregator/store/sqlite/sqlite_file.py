@@ -1,4 +1,4 @@
-"""The embedded store's file: schema, connections, transactions, and the translation of errors.
+"""The embedded store's file: connections, transactions, and the translation of errors.
 
 `synchronous=FULL`: acknowledged writes survive a killed process and a power cut. Each thread has its own connection.
 """
@@ -15,51 +15,14 @@ from typing import Any, TypeVar
 
 from aggregator.core.errors import Damaged, StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.periods import LEVELS
+from aggregator.store.sqlite.sqlite_schema import APPLICATION_ID, LEVEL_TABLE, MIGRATIONS, SCHEMA, VERSION, crc_of
 from aggregator.store.sqlite.sqlite_watch import FileWatch
 
 Row = TypeVar("Row")
 _JOINED = nullcontext()  # in an open transaction
 
-APPLICATION_ID = 0x57415454  # "WATT"
-VERSION = 2  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
 BUSY_S = 30.0  # longest wait for another's write, where nobody waits for an answer
 _PRAGMAS = ("synchronous = FULL", "cache_size = -16384", "mmap_size = 1073741824", "secure_delete = FAST")
-_LAYERS = """
-CREATE TABLE layers (device_id TEXT, start INTEGER, layer INTEGER, written INTEGER NOT NULL, readings BLOB,
-    intervals BLOB, PRIMARY KEY (device_id, start, layer)) WITHOUT ROWID;
-CREATE INDEX layers_by_readings ON layers (device_id, start) WHERE readings IS NOT NULL;
-CREATE VIEW layers_of_readings AS SELECT device_id, start FROM layers WHERE readings IS NOT NULL
-"""
-_SCHEMA = f"""{_LAYERS};
-CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE device_terms (term TEXT, device_id TEXT, PRIMARY KEY (term, device_id)) WITHOUT ROWID;
-CREATE TABLE live (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL, received_at INTEGER NOT NULL, power_w INTEGER,
-    import_wh INTEGER, export_wh INTEGER, meter_id TEXT, power_at INTEGER, import_at INTEGER, export_at INTEGER,
-    arrivals TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE recent (device_id TEXT, at INTEGER, power_w INTEGER, import_wh INTEGER, export_wh INTEGER, meter_id TEXT,
-    volume_l INTEGER, written INTEGER NOT NULL, PRIMARY KEY (device_id, at)) WITHOUT ROWID;
-CREATE TABLE readings (device_id TEXT, start INTEGER, written INTEGER NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (device_id, start)) WITHOUT ROWID;
-CREATE TABLE intervals (device_id TEXT, start INTEGER, end INTEGER, import_wh INTEGER, export_wh INTEGER, source TEXT,
-    volume_l INTEGER, written INTEGER NOT NULL, PRIMARY KEY (device_id, start, end)) WITHOUT ROWID;
-CREATE TABLE horizons (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE prices (device_id TEXT, start INTEGER, import_price TEXT, export_price TEXT,
-    PRIMARY KEY (device_id, start)) WITHOUT ROWID;
-CREATE TABLE records (shelf TEXT, key TEXT, expires INTEGER NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (shelf, key)) WITHOUT ROWID;
-CREATE INDEX records_that_expire ON records (expires) WHERE expires > 0;
-CREATE TABLE aside (device_id TEXT, level TEXT, key TEXT, reason TEXT NOT NULL, body BLOB,
-    PRIMARY KEY (device_id, level, key)) WITHOUT ROWID;
-CREATE TABLE changes (sequence INTEGER PRIMARY KEY AUTOINCREMENT, level TEXT NOT NULL, device_id TEXT NOT NULL,
-    key TEXT NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, UNIQUE (level, device_id, key));
-CREATE INDEX changes_by_due ON changes (level, due);
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {VERSION};
-"""
-_LEVEL_TABLE = """
-CREATE TABLE IF NOT EXISTS {table} (device_id TEXT, period TEXT, created INTEGER NOT NULL, changed INTEGER NOT NULL,
-    body BLOB NOT NULL, PRIMARY KEY (device_id, period)) WITHOUT ROWID
-"""
 _MENDS = {
     sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",
     sqlite3.SQLITE_FULL: "cannot grow, the disk is full; free some space",
@@ -191,6 +154,7 @@ class SqliteFile:
                 self._uri, timeout=self._busy_s, isolation_level=None, check_same_thread=False, uri=True
             )
             self._connections.append(database)
+            database.create_function("check_value", -1, crc_of, deterministic=True)
             for pragma in _PRAGMAS:
                 database.execute(f"PRAGMA {pragma}")
         except sqlite3.Error as error:
@@ -235,23 +199,24 @@ class SqliteFile:
             return
         if not self._may_create or self._one("SELECT 1 FROM sqlite_master"):
             raise StoreUnusable(f"{self._path} {_MENDS[sqlite3.SQLITE_NOTADB]}")
-        for statement in _SCHEMA.split(";"):
+        for statement in SCHEMA.split(";"):
             self._run(statement)
 
     def _migrate(self) -> None:
-        """Bring a file of version 1 to this one: it has no layers of imports."""
+        """Bring a file of an earlier version to this one."""
         with nullcontext() if self._one("PRAGMA user_version")[0] == VERSION else self.transaction():
-            if self._one("PRAGMA user_version")[0] < VERSION:  # no other process was first
-                for statement in _LAYERS.split(";"):
+            version = self._one("PRAGMA user_version")[0]
+            for number, statements in enumerate(MIGRATIONS[version - 1 :], version + 1):  # unless another process did
+                for statement in statements.split(";"):
                     self._run(statement)
-                self._run(f"PRAGMA user_version = {VERSION}")
+                self._run(f"PRAGMA user_version = {number}")
 
     def _add_levels(self) -> None:
         """Create the missing tables of levels."""
         present = {name for (name,) in self._all("SELECT name FROM sqlite_master WHERE type = 'table'")}
         for level in LEVELS.values():
             if level.table not in present:
-                self._run(_LEVEL_TABLE.format(table=level.table))
+                self._run(LEVEL_TABLE.format(table=level.table))
 
     def _write_ahead(self) -> None:
         """Set WAL mode, waiting for other processes: SQLite's busy timeout does not cover this pragma."""
@@ -309,4 +274,6 @@ def translated(path: str, error: sqlite3.Error) -> Exception:
         return StoreAway(f"{path} is busy: another process is writing; try again")
     if code in _MENDS:
         return StoreUnusable(f"{path} {_MENDS[code]}")
+    if "decode to UTF-8" in str(error):  # of one row; Python gives it no code
+        return Damaged(f"{path} is damaged: {error}; put a backup in its place with `wattfall restore`")
     return StoreUnusable(f"{path} cannot be used: {error}")

@@ -17,13 +17,14 @@ from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading
 from aggregator.store.layers import OWN, Evidence, Kind, overlaid, pack_intervals, unpack_intervals
 from aggregator.store.port import READINGS
 from aggregator.store.sqlite.sqlite_live import SqliteLive
+from aggregator.store.sqlite.sqlite_schema import CHECKED, INTACT, check_value, given, intact
 
 _HAS_LAYERS = "SELECT 1 FROM layers WHERE device_id = ? AND start BETWEEN ? AND ? LIMIT 1"
-_LAYERS = """
-SELECT start, layer, {0} FROM layers WHERE device_id = ? AND start BETWEEN ? AND ? AND {0} IS NOT NULL
-ORDER BY start, layer
-"""
-_PUT = "INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?, ?)"
+_LAYERS = f"""
+SELECT start, layer, {{0}}, {INTACT["layers"]} FROM layers
+WHERE device_id = ? AND start BETWEEN ? AND ? AND {{0}} IS NOT NULL ORDER BY start, layer
+"""  # noqa: S608 - constants
+_PUT = f"INSERT OR REPLACE INTO layers VALUES (?1, ?2, ?3, ?4, ?5, ?6, {check_value(given('layers'))})"  # noqa: S608 - constants
 _STARTS = """
 SELECT start FROM layers WHERE device_id = ? AND layer = ? AND start BETWEEN ? AND ? ORDER BY start LIMIT ?
 """
@@ -38,11 +39,12 @@ READINGS_OF = (("start", "readings"), ("at", "recent"), ("start", "layers_of_rea
 def _merge_rows(table: str, keys: str, values: tuple[str, ...], unless: str = "0") -> str:
     """Return the statement that merges a row field by field; it writes no unchanged row, and none `unless` is false."""
     known = [f"coalesce(excluded.{value}, {table}.{value})" for value in values]
-    count = keys.count(",") + len(values) + 2
+    both = [*(f"excluded.{key}" for key in keys.split(", ")), *known, "excluded.written"]
     return f"""
-INSERT INTO {table} SELECT {", ".join(f"?{number}" for number in range(1, count + 1))} WHERE NOT {unless}
+INSERT INTO {table} SELECT {", ".join(given(table))}, {check_value(given(table))} WHERE NOT {unless}
 ON CONFLICT ({keys}) DO UPDATE SET
-    written = excluded.written, {", ".join(f"{value} = {new}" for value, new in zip(values, known, strict=True))}
+    written = excluded.written, {", ".join(f"{value} = {new}" for value, new in zip(values, known, strict=True))},
+    check_value = iif({INTACT[table]}, {check_value(both)}, NULL)
 WHERE ({", ".join(known)}) IS NOT ({", ".join(f"{table}.{value}" for value in values)})
 """
 
@@ -51,6 +53,16 @@ _IS_PACKED = f"EXISTS (SELECT 1 FROM readings WHERE device_id = ?1 AND start = ?
 MERGE_RECENT = _merge_rows("recent", "device_id, at", Reading._fields[2:])
 MERGE_UNPACKED = _merge_rows("recent", "device_id, at", Reading._fields[2:], unless=_IS_PACKED)
 MERGE_INTERVAL = _merge_rows("intervals", "device_id, start, end", Interval._fields[3:])
+
+RECENT = f"""
+SELECT {", ".join(Reading._fields[1:])}, {INTACT["recent"]} FROM recent
+WHERE device_id = ? AND at BETWEEN ? AND ? ORDER BY at
+"""  # noqa: S608 - constants
+INTERVALS = f"""
+SELECT {", ".join(Interval._fields)}, {INTACT["intervals"]} FROM intervals
+WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start, end
+"""  # noqa: S608 - constants
+DROP_DAMAGED = f"DELETE FROM recent WHERE device_id = ? AND at BETWEEN ? AND ? AND NOT ({INTACT['recent']})"  # noqa: S608 - constants
 
 
 class SqliteLayers(SqliteLive):
@@ -67,11 +79,11 @@ class SqliteLayers(SqliteLive):
 
     def _merge_layer(self, device_id: str, start: int, layer: int, new: Sequence[Evidence], now: int) -> bool:
         """Merge evidence of a half hour into its row; return whether the row changed."""
-        query = "SELECT readings, intervals FROM layers WHERE device_id = ? AND start = ? AND layer = ?"
-        row = self._one(query, device_id, start, layer)
+        query = f"SELECT readings, intervals, {INTACT['layers']} FROM layers"  # noqa: S608 - constants
+        rows = self._all(f"{query} WHERE device_id = ? AND start = ? AND layer = ?", device_id, start, layer)
         readings = [one for one in new if isinstance(one, Reading)]
         intervals = [one for one in new if isinstance(one, Interval)]
-        packed, stated = row or (None, None)
+        ((packed, stated),) = self._intact(_whole, device_id, start, rows) or [(None, None)]
         known = self._intact(_readings, device_id, start, packed) if packed else []
         said = self._intact(_intervals, device_id, start, stated) if stated else []
         readings, intervals = overlaid([(0, known), (1, readings)]), overlaid([(0, said), (1, intervals)])
@@ -94,8 +106,11 @@ class SqliteLayers(SqliteLive):
 
     def _erase_layers(self, device_id: str, start: int, end: int) -> None:
         """Delete the readings of layers from `start` to before `end`, and the intervals that overlap this time."""
-        query = "SELECT * FROM layers WHERE device_id = ? AND start BETWEEN ? AND ?"
-        for _, block, layer, written, packed, stated in self._all(query, device_id, start - LONGEST_INTERVAL_S, end):
+        query = f"SELECT {', '.join(CHECKED['layers'])}, {INTACT['layers']} FROM layers"  # noqa: S608 - constants
+        rows = self._all(
+            f"{query} WHERE device_id = ? AND start BETWEEN ? AND ?", device_id, start - LONGEST_INTERVAL_S, end
+        )
+        for _, block, layer, written, packed, stated in self._intact(_whole, device_id, start, rows):
             readings = self._intact(_readings, device_id, block, packed) if packed else []
             intervals = self._intact(_intervals, device_id, block, stated) if stated else []
             kept = [one for one in readings if not start <= one.at < end]
@@ -106,6 +121,10 @@ class SqliteLayers(SqliteLive):
             if kept or left:
                 bodies = (pack_block(block, kept) if kept else None, pack_intervals(left) if left else None)
                 self._run(_PUT, device_id, block, layer, written, *bodies)
+
+    def _imported_readings(self, layer: int, *span: Any) -> list[Reading]:  # noqa: ANN401 - device, first, last
+        rows = [row for row in self._all(_LAYERS.format("readings"), *span) if row[1] == layer]
+        return self._intact(partial(_by_layer, _readings), *span, rows).get(layer, [])
 
     def _with_readings(self, own: list[Reading], device_id: str, first: int, last: int) -> list[Reading]:
         """Return a device's own readings of blocks, and those of its layers."""
@@ -128,7 +147,7 @@ class SqliteLayers(SqliteLive):
 def _by_layer(decode: Any, device_id: str, _first: int, _last: int, rows: list[Any]) -> dict[int, list[Any]]:  # noqa: ANN401 - as above
     """Decode rows of layers. Raises ValueError and TypeError."""
     layers: dict[int, list[Any]] = defaultdict(list)
-    for start, layer, body in rows:
+    for start, layer, body in intact(rows):
         layers[layer] += decode(device_id, start, body)
     return layers
 
@@ -141,11 +160,15 @@ def _intervals(device_id: str, _start: int, body: bytes) -> list[Interval]:
     return unpack_intervals(device_id, body)
 
 
+def _whole(_device_id: str, _start: int, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return intact(rows)
+
+
 def reading_rows(_device_id: str, rows: list[tuple[Any, ...]]) -> list[Reading]:
-    """Check the types of rows, since a column holds any type. Raises ValueError."""
-    return msgspec.convert(rows, list[Reading])
+    """Check rows and their types, since a column holds any type. Raises ValueError."""
+    return msgspec.convert(intact(rows), list[Reading])
 
 
 def interval_rows(_device_id: str, rows: list[tuple[Any, ...]]) -> list[Interval]:
-    """Check the types of rows, since a column holds any type. Raises ValueError."""
-    return msgspec.convert(rows, list[Interval])
+    """Check rows and their types, since a column holds any type. Raises ValueError."""
+    return msgspec.convert(intact(rows), list[Interval])

@@ -4,6 +4,7 @@ A live state is read from both, so that a reading of each device of a fleet writ
 is written with the device's first reading, with late ones, and before readings leave `recent`.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Any
@@ -11,17 +12,25 @@ from typing import Any
 import msgspec
 
 from aggregator.core.documents import Device
+from aggregator.core.errors import Damaged
 from aggregator.core.live import FIELDS, REMEMBERED, Arrival, Live, Newest, continued_live, look_back
 from aggregator.core.periods import FOR_EVER
 from aggregator.core.readings import Reading
 from aggregator.store.sqlite.sqlite_registry import REMEMBERED_DEVICES, SqliteRegistry
+from aggregator.store.sqlite.sqlite_schema import CHECKED, INTACT, check_value, given, intact
 
-_LIVE = "SELECT * FROM live WHERE device_id = ?"
-_PUT_LIVE = f"INSERT OR REPLACE INTO live VALUES ({', '.join('?' * 11)})"  # noqa: S608 - a constant
+log = logging.getLogger("wattfall.store")
+
+_LIVE = f"SELECT {', '.join(CHECKED['live'])}, {INTACT['live']} FROM live WHERE"  # noqa: S608 - constants
+_COLUMNS = ", ".join(given("live"))
+_PUT_LIVE = f"INSERT OR REPLACE INTO live VALUES ({_COLUMNS}, {check_value(given('live'))})"  # noqa: S608 - constants
+_CHECK_LIVE = f"UPDATE live SET check_value = {check_value(CHECKED['live'])} WHERE device_id = ?"  # noqa: S608 - constants
 _NEWEST = """
 SELECT max(at, coalesce((SELECT max(at) FROM recent WHERE device_id = ?1), at)) FROM live WHERE device_id = ?1
 """
-_NEWER = f"SELECT {', '.join(Reading._fields)}, written FROM recent WHERE device_id = ? AND at > ? ORDER BY at DESC"  # noqa: S608 - a constant
+_NEWER = f"""
+SELECT {", ".join(CHECKED["recent"])}, {INTACT["recent"]} FROM recent WHERE device_id = ? AND at > ? ORDER BY at DESC
+"""  # noqa: S608 - constants
 _TELLS_MORE = f"""
 SELECT EXISTS (SELECT 1 FROM recent WHERE device_id = ? AND at > ? AND at < ? AND ({
     " OR ".join(f"{field} IS NOT NULL AND ?" for field in FIELDS)
@@ -31,7 +40,7 @@ _ARRIVAL = Struct(">qq")  # in `live.arrivals`, as hexadecimal text
 _VALUES = {"power_w": "power_at", "import_wh": "import_at", "export_wh": "export_at"}
 # Equal to `documents.merged_live`, without a read. All arrivals have the same length, so the oldest is cut off.
 _MERGE_LIVE = f"""
-INSERT INTO live VALUES ({", ".join("?" * 11)}) ON CONFLICT (device_id) DO UPDATE SET
+INSERT INTO live VALUES ({_COLUMNS}, NULL) ON CONFLICT (device_id) DO UPDATE SET
     at = max(live.at, excluded.at),
     received_at = iif(excluded.at > live.at, excluded.received_at, live.received_at),
     meter_id = iif(excluded.at >= live.at, coalesce(excluded.meter_id, live.meter_id),
@@ -54,13 +63,13 @@ class SqliteLive(SqliteRegistry):
 
     def live(self, device_id: str) -> Live | None:
         """Return the live state of a device, or None."""
-        row = self._one(_LIVE, device_id)
+        row = self._one(f"{_LIVE} device_id = ?", device_id)
         return self._up_to_date(row) if row else None
 
     def lives(self, after: str = "", limit: int = 100) -> list[Live]:
         """Return the live states after the device `after`, by device; few at a time, since each reads `recent` too."""
-        query = "SELECT * FROM live WHERE device_id > ? ORDER BY device_id LIMIT ?"
-        return list(map(self._up_to_date, self._all(query, after, limit)))
+        rows = self._all(f"{_LIVE} device_id > ? ORDER BY device_id LIMIT ?", after, limit)
+        return list(map(self._up_to_date, rows))
 
     @property
     def derives_live(self) -> bool:
@@ -92,14 +101,24 @@ class SqliteLive(SqliteRegistry):
             for state in new:
                 self._settle_live(state.device_id)
             self._many(_MERGE_LIVE, map(_live_row, new))
+            self._many(_CHECK_LIVE, [(state.device_id,) for state in new])
             self._local.newest.clear()
 
     def _settle_live(self, device_id: str) -> None:
-        """Bring a device's row up to date, before readings leave `recent`."""
-        row = self._one(_LIVE, device_id)
-        state = self._up_to_date(row) if row else None
-        if state and (settled := _live_row(state, state.arrivals)) != row:
+        """Bring a device's row up to date, before readings leave `recent`; one that cannot be read begins anew."""
+        row = self._one(f"{_LIVE} device_id = ?", device_id)
+        try:
+            state = self._up_to_date(row) if row else None
+        except Damaged as error:
+            log.error("the live state of %s begins anew: %s", device_id, error)
+            self._drop_live(device_id)
+            return
+        if state and (settled := _live_row(state, state.arrivals)) != row[:-1]:
             self._run(_PUT_LIVE, *settled)
+
+    def _drop_live(self, device_id: str) -> None:
+        self._run("DELETE FROM live WHERE device_id = ?", device_id)
+        self._local.newest.clear()
 
     def _up_to_date(self, row: tuple[Any, ...]) -> Live:
         stored = self._intact(_live, row[0], row)
@@ -125,12 +144,13 @@ class SqliteLive(SqliteRegistry):
 
 def _arrived(_device_id: str, row: tuple[Any, ...]) -> tuple[Reading, int]:
     """Decode a reading with when it was written. Raises ValueError."""
-    return msgspec.convert(row[:-1], Reading), row[-1]
+    ((*values, written),) = intact([row])
+    return msgspec.convert(values, Reading), written
 
 
 def _live(_device_id: str, row: tuple[Any, ...]) -> Live:
     """Decode a live state; the last stored arrival is the state's own and is cut off. Raises ValueError."""
-    *values, power_at, import_at, export_at, arrivals = row
+    ((*values, power_at, import_at, export_at, arrivals),) = intact([row])
     instants = (None if at == values[1] else at for at in (power_at, import_at, export_at))
     before = bytes.fromhex(arrivals)[: -_ARRIVAL.size]
     return msgspec.convert((*values, tuple(_ARRIVAL.iter_unpack(before)), *instants), Live)  # a column holds any type

@@ -2,12 +2,12 @@
 
 | table | key | row |
 |---|---|---|
-| `recent` | device, instant | the known fields of a reading, the time of its arrival |
+| `recent` | device, instant | the known fields of a reading, the time of its arrival, a check value |
 | `readings` | device, start of a UTC half hour | a packed block (`readings.pack_block`), the time of its last arrival |
-| `intervals` | device, start, end | the known fields of an interval, the time of its arrival |
-| `layers` | device, start of a half hour, layer | evidence of an import (`sqlite_layers`), the time of its arrival |
+| `intervals` | device, start, end | the known fields of an interval, the time of its arrival, a check value |
+| `layers` | device, start of a half hour, layer | evidence of an import, its arrival, a check value (`sqlite_layers`) |
 | `days`, `months`, `years` | device, period | an encoded document (`documents`), the time of its last change |
-| `live`, `devices`, `horizons` | device | the live state; the registry entry; the retention cutoff |
+| `live`, `devices`, `horizons` | device | the live state and a check value; the registry entry; the retention cutoff |
 | `prices` | device, start of a UTC half hour | import and export price of a kWh, as decimal text |
 | `changes` | table, device, key | a dirty key, once; it is settled where the evidence is read |
 | `aside` | device, table, key | a quarantined key, the reason |
@@ -17,8 +17,8 @@
 Live arrival brings a reading of every device: a row each, of known size. `pack` packs a half hour once it is over and
 quiet. What comes in later for it lies in `recent` beside it until the next packing; a read merges both, `recent` last.
 
-The live state is in `sqlite_live`, deletions for good in `sqlite_erasing`; the registry, the records and the change
-feed are in `sqlite_registry`.
+The schema is in `sqlite_schema`, the live state in `sqlite_live`, deletions for good in `sqlite_erasing`; the registry,
+the records and the change feed are in `sqlite_registry`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,20 +32,23 @@ from aggregator.core.documents import Document, Names, Part, decode, encode, spl
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_start, window
 from aggregator.core.readings import Interval, Reading, merged
+from aggregator.store.layers import OWN
 from aggregator.store.port import READINGS, Blocks, Written, is_feed
 from aggregator.store.sqlite.sqlite_erasing import SqliteErasing
 from aggregator.store.sqlite.sqlite_layers import (
+    DROP_DAMAGED,
     EVIDENCE,
+    INTERVALS,
     MERGE_INTERVAL,
     MERGE_RECENT,
     MERGE_UNPACKED,
     READINGS_OF,
+    RECENT,
     interval_rows,
     reading_rows,
 )
 
 _DOCUMENT = "created, changed, body"
-_VALUES, _INTERVAL = ", ".join(Reading._fields[1:]), ", ".join(Interval._fields)
 _whole = partial(decode, names=None)
 
 _NEAREST = "SELECT {0} FROM {1} WHERE device_id = ? AND {0} {2} ? ORDER BY {0} {3} LIMIT 1"
@@ -137,16 +140,18 @@ class SqliteStore(SqliteErasing):
 
     def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
         """Return the readings of the blocks that start from `first` to `last`, by time."""
-        return self._with_readings(self.own_readings(device_id, first, last), device_id, first, last)
+        return self._with_readings(self.layer_readings(device_id, first, last), device_id, first, last)
 
-    def own_readings(self, device_id: str, first: int, last: int) -> list[Reading]:
-        """Return the readings of these blocks that the device itself has sent, by time."""
+    def layer_readings(self, device_id: str, first: int, last: int, layer: int = OWN) -> list[Reading]:
+        """Return the readings of a layer in these blocks, by time."""
+        if layer != OWN:
+            return self._imported_readings(layer, device_id, first, last)
         query = "SELECT start, body FROM readings WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start"
         rows = self._all(query, device_id, first, last)
         packed = [one for start, body in rows for one in self._intact(unpack_block, device_id, start, body)]
         recent = self._recent(device_id, *_span(first, last))
-        if not packed or not recent:
-            return packed or recent
+        if not packed or not recent or packed[-1].at < recent[0].at:
+            return packed + recent
         known = {reading.at: reading for reading in packed}
         known |= {new.at: merged(known[new.at], new) if new.at in known else new for new in recent}
         return [known[at] for at in sorted(known)]
@@ -159,10 +164,8 @@ class SqliteStore(SqliteErasing):
         return self._recent(device_id, at + 1, FOR_EVER)
 
     def _recent(self, device_id: str, first: int, last: int) -> list[Reading]:
-        query = f"SELECT {_VALUES} FROM recent WHERE device_id = ? AND at BETWEEN ? AND ? ORDER BY at"  # noqa: S608 - a constant
-        return self._intact(
-            reading_rows, device_id, [(device_id, *row) for row in self._all(query, device_id, first, last)]
-        )
+        rows = [(device_id, *row) for row in self._all(RECENT, device_id, first, last)]
+        return self._intact(reading_rows, device_id, rows)
 
     def block_starts(self, device_id: str, at: int, count: int, *, of_readings: bool = False) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
@@ -182,11 +185,7 @@ class SqliteStore(SqliteErasing):
 
     def intervals(self, device_id: str, first: int, last: int) -> list[Interval]:
         """Return the intervals that start in the blocks from `first` to `last`, by start and end."""
-        query = (
-            f"SELECT {_INTERVAL} FROM intervals"  # noqa: S608 - a constant
-            " WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start, end"
-        )
-        own = self._intact(interval_rows, device_id, self._all(query, device_id, *_span(first, last)))
+        own = self._intact(interval_rows, device_id, self._all(INTERVALS, device_id, *_span(first, last)))
         return self._with_intervals(own, device_id, first, last)
 
     @property
@@ -289,9 +288,9 @@ class SqliteStore(SqliteErasing):
         return row
 
     def _block_or_quarantine(self, device_id: str, start: int) -> list[Reading]:
-        """Return the own readings of a block. Move a damaged packed one to the quarantine, and return the others."""
+        """Return the own readings of a block that are intact. Move a damaged block to the quarantine."""
         try:
-            return self.own_readings(device_id, start, start)
+            return self.layer_readings(device_id, start, start)
         except Damaged as error:
             self.quarantine(READINGS, device_id, [str(start)], str(error))
             self._run(
@@ -299,8 +298,11 @@ class SqliteStore(SqliteErasing):
                 " WHERE device_id = ?1 AND level = 'readings' AND key = CAST(?2 AS TEXT)",
                 *(device_id, start),
             )
+            self._mark([(READINGS, device_id, str(start))])
+            if self._run(DROP_DAMAGED, device_id, *_span(start, start)):
+                return self._block_or_quarantine(device_id, start)
             self._run("DELETE FROM readings WHERE device_id = ? AND start = ?", device_id, start)
-            return self.own_readings(device_id, start, start)
+            return self.layer_readings(device_id, start, start)
 
 
 @lru_cache(maxsize=4096)

@@ -1,4 +1,7 @@
-"""The account page: the signed-in user, a new password, sign-out. Also the page of an invitation.
+"""The account page: the signed-in user, a new password, sign-out, erasure. Also the page of an invitation.
+
+A household can have everything of it erased, after a wait with one click back; the worker carries it out. Everybody of
+the household sees the day, and anybody of it may keep the data.
 
 `install` connects sign-in with a server: sessions, the request guard, the sign-in pages and the error pages.
 """
@@ -13,6 +16,7 @@ from werkzeug.wrappers import Response as Answer
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S
+from aggregator.erasure.erasure_requests import WAIT_DAYS, ask_for_erasure, erasure_due, has_begun, take_back
 from aggregator.settings import MAKE_ONE, Settings
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit
@@ -25,8 +29,7 @@ from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.second_factor import SecondFactors
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User, password_fault
-from dashboard.pages.account import claim_page, erasure_page, keys_page, second_factor_page, sign_in_page
-from dashboard.pages.account.erasure_page import Faults, account
+from dashboard.pages.account import claim_page, keys_page, second_factor_page, sign_in_page
 from dashboard.pages.account.sign_in_page import AuthServices, admit, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
@@ -36,6 +39,9 @@ OVER = text("This invitation cannot be used any more")
 OVER_SENTENCE = text("It has been used, or it is too old. Ask whoever sent it for a new one.")
 NOT_THE_SAME = text("This is not the same as the first. Type it twice alike.")
 NOT_THE_OLD = text("This is not your present password.")
+NOT_THE_PASSWORD = text("This is not your password.")
+ROLES = {"household": text("Household"), "support": text("Support desk"), "admin": text("Manages accounts")}
+Faults = dict[str, str]  # control -> its fault
 
 
 def add_routes(server: Flask, services: AuthServices) -> None:
@@ -44,7 +50,7 @@ def add_routes(server: Flask, services: AuthServices) -> None:
 
     @page.get("/account")
     def show() -> Response:
-        return account(services, _me())
+        return _account(services, _me())
 
     @page.get("/account/everything.zip")
     def everything() -> Response:
@@ -74,7 +80,15 @@ def add_routes(server: Flask, services: AuthServices) -> None:
     def accept(token: str) -> Response | Answer:
         return _accept(services, token)
 
-    erasure_page.add_routes(page, services)
+    @page.post("/account/erase")
+    def erase() -> Response | Answer:
+        return _ask_for_erasure(services, _resident())
+
+    @page.post("/account/keep")
+    def keep() -> Answer:
+        is_kept = take_back(services.store, _resident().household)
+        return redirect("/account?done=kept" if is_kept else "/account", 303)
+
     server.register_blueprint(page)
 
 
@@ -84,26 +98,69 @@ def _me() -> User:
     return user
 
 
+def _account(services: AuthServices, user: User, faults: Faults | None = None, status: int = 200) -> Response:
+    """Return the account page of a user."""
+    lang, done = reader_language(), request.args.get("done", "")
+    due = erasure_due(services.store, user.household) if user.role == HOUSEHOLD else None
+    return render(
+        "account.html",
+        status,
+        user=user,
+        role=lang.say(ROLES[user.role]),
+        faults=faults or {},
+        done=done,
+        is_demo=user.is_visitor,  # visitors share the account; one must not sign out all others
+        wait_days=WAIT_DAYS,
+        is_erased_now=user.role == HOUSEHOLD and has_begun(services.store, user.household),
+        erased_on=lang.date(datetime.fromtimestamp(due, UTC).date(), "EEEE d MMMM y") if due else "",
+    )
+
+
+def _resident() -> User:
+    """Return the signed-in user, who has a household of their own; visitors of the demo share theirs."""
+    user = signed_in()
+    if user is None or user.role != HOUSEHOLD or not user.household or user.is_visitor:
+        abort(404)
+    return user
+
+
 def _everything(services: AuthServices, user: User) -> Response:
     """Stream everything that is kept of the user's household."""
     if user.role != HOUSEHOLD or not user.household:
         abort(404)
     people, now = services.accounts.everybody(), int(time.time())
-    pieces = export(services.store, services.audit, user.household, people, now, reader_language())
+    pieces = export(services.store, services.audit, user.household, people, now, [reader_language()])
     name = f"attachment; filename=wattfall-{datetime.fromtimestamp(now, UTC).date().isoformat()}.zip"
     return Response(pieces, mimetype="application/zip", headers={"Content-Disposition": name})
 
 
-def _change_password(services: AuthServices, user: User) -> Response | Answer:
+def _refused(services: AuthServices, user: User, control: str, fault: str) -> Response | None:
+    """Return the page that refuses the password in a control, with its fault; None where the password is right."""
     wait_s = services.throttle.attempt(user.user_id, request.remote_addr or "")
     if wait_s:
-        return account(services, user, {"old": too_soon(wait_s)}, 429)
-    if not services.accounts.is_password(user, request.form.get("old", "")):
-        return account(services, user, {"old": reader_language().say(NOT_THE_OLD)}, 403)
+        return _account(services, user, {control: too_soon(wait_s)}, 429)
+    if not services.accounts.is_password(user, request.form.get(control, "")):
+        return _account(services, user, {control: reader_language().say(fault)}, 403)
     services.throttle.forgive(user.user_id, request.remote_addr or "")
+    return None
+
+
+def _ask_for_erasure(services: AuthServices, user: User) -> Response | Answer:
+    """Note the wish, once the password is right; who signs in at a provider has none here."""
+    refused = _refused(services, user, "erase", NOT_THE_PASSWORD) if user.password_hash else None
+    if refused:
+        return refused
+    ask_for_erasure(services.store, user.household, int(time.time()))
+    return redirect("/account", 303)
+
+
+def _change_password(services: AuthServices, user: User) -> Response | Answer:
+    refused = _refused(services, user, "old", NOT_THE_OLD)
+    if refused:
+        return refused
     faults = _faults(user)
     if faults:
-        return account(services, user, faults, 422)
+        return _account(services, user, faults, 422)
     changed = services.accounts.set_password(user, request.form["password"])
     if changed is None:
         return redirect("/account", 303)  # another change came first: signed out or disabled

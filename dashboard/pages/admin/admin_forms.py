@@ -69,7 +69,7 @@ class AdminServices:
     def delivered(self, user: User, token: str) -> str:
         """Mail the link of an invitation; without a mail server return it, to be shown."""
         if self.mailer and user.email:
-            mail = invitation(self.settings, user, token, reader_language())
+            mail = invitation(self.settings, user, token)
             if self.mailer.put(lambda: mail):
                 return ""
         return link_of(self.settings, token)

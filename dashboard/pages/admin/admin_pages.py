@@ -1,4 +1,7 @@
-"""The start page of account managers, and the upload of a provisioning file: first what it would do, then what it did.
+"""The start page of account managers, and what is done to many at once.
+
+The upload of a provisioning file says first what it would do, then what it did. A list of devices is answered with the
+codes by which households claim them.
 
 The file travels with the page between the two steps, so nothing of it is kept.
 """
@@ -12,8 +15,9 @@ from itertools import islice
 from flask import Blueprint, Flask, Response, redirect, request
 from werkzeug.wrappers import Response as Answer
 
-from aggregator.core.errors import ConfigurationError
-from aggregator.store.collections import EMAILS
+from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.store.collections import CLAIMS, EMAILS
+from aggregator.support.actions import make_code
 from dashboard.accounts import access
 from dashboard.accounts.provision_rows import COLUMNS, Refusal, Row, read_rows
 from dashboard.accounts.provisioning import CHANGED, MADE, MOVED, OUTCOMES, UNCHANGED, Report, provision, rehearsed
@@ -29,6 +33,7 @@ from dashboard.pages.admin.admin_forms import (
     person_form,
 )
 from dashboard.text.language import text
+from dashboard.text.words import cell
 from dashboard.web.responses import reader_language, render
 
 SHOWN = 50  # devices, and people, of a search
@@ -36,6 +41,7 @@ MOST_ROWS = 1000  # in an upload; `wattfall provision` takes any number
 MOST_REFUSED = 100  # shown
 NOT_UTF8 = text("The file is not UTF-8. Save it as CSV in UTF-8.")
 NO_FILE = text("Choose a file.")
+NO_DEVICE = text("Name the devices.")
 TOO_MANY = text("These are more than {number} rows. `wattfall provision` takes a file of any length.")
 LABELS = {MADE: text("new"), CHANGED: text("changed"), MOVED: text("moved"), UNCHANGED: text("unchanged")}
 
@@ -92,7 +98,8 @@ def _upload_form() -> Response:
 
 
 def _upload_page(fault: str = "", **context: object) -> Response:
-    shown: dict[str, object] = {"report": None, "rows": "", "refused": [], "links": "", "is_dry": True, **context}
+    shown: dict[str, object] = {"report": None, "rows": "", "refused": [], "links": "", "codes": "", "devices": ""}
+    shown |= {"is_dry": True, **context}
     return render(
         "admin_upload.html",
         422 if fault else 200,
@@ -102,12 +109,15 @@ def _upload_page(fault: str = "", **context: object) -> Response:
         outcomes=OUTCOMES,
         most_rows=MOST_ROWS,
         most_refused=MOST_REFUSED,
+        valid_days=CLAIMS.days,
         **shown,
     )
 
 
 def _uploaded(admin: AdminServices) -> Response:
-    """Answer a file with what it would do; confirmed, carry it out."""
+    """Answer a file with what it would do; confirmed, carry it out. Answer a list of devices with their codes."""
+    if request.form.get("action") == "codes":
+        return _codes(admin)
     lang, is_dry = reader_language(), request.form.get("action") != "confirm"
     sent = request.files.get("file")
     try:
@@ -125,6 +135,22 @@ def _uploaded(admin: AdminServices) -> Response:
     return _upload_page(report=report, rows=rows, refused=refused, links=links, is_dry=is_dry)
 
 
+def _codes(admin: AdminServices) -> Response:
+    """Make a code to claim each listed device, and show the codes as CSV, once."""
+    lang, listed = reader_language(), request.form.get("devices", "")
+    wanted = dict.fromkeys(listed.replace(",", " ").replace(";", " ").split())
+    if not 0 < len(wanted) <= MOST_ROWS:
+        return _upload_page(lang.say(TOO_MANY if wanted else NO_DEVICE, number=MOST_ROWS), devices=listed)
+    run, refused, codes = admin.run(), list[Refusal](), io.StringIO()
+    writer = csv.writer(codes, lineterminator="\n")
+    for place, device_id in enumerate(wanted, 1):
+        try:
+            writer.writerow((device_id, make_code(run.audit, run.who, device_id, run.timezone, run.now)))
+        except (ConfigurationError, Refused) as why:
+            refused.append(Refusal(place, str(why)))
+    return _upload_page(codes=codes.getvalue(), refused=refused, devices=listed)
+
+
 def _carried_out(admin: AdminServices, text: str, *, is_dry: bool) -> tuple[Report, list[Refusal], str]:
     """Return the counts of a file, its refused rows, and the links of new people as CSV."""
     refused, links = list[Refusal](), io.StringIO()
@@ -133,7 +159,7 @@ def _carried_out(admin: AdminServices, text: str, *, is_dry: bool) -> tuple[Repo
 
     def deliver(user: User, token: str) -> None:
         if link := admin.delivered(user, token):
-            writer.writerow([user.email, link])
+            writer.writerow([cell(user.email), link])
 
     if is_dry:
         with rehearsed(run) as dry:

@@ -144,7 +144,8 @@ def show_page(
     if view.page == "home":
         devices = data.devices(viewer, start_page.MOST_CARDS)
         if len(devices) != 1:
-            return {**current, **_without_device("", start_page.home_content(data, viewer, lang))}
+            cards = start_page.home_content(data, viewer, lang)
+            return {**current, **_without_device("", cards, is_awaited=not devices)}
         view = View("household", devices[0].device_id)  # a household with one home lands on its page
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device is None:
@@ -182,10 +183,10 @@ def _told(note: object, name: str) -> object:
     return note.get(name) if isinstance(note, dict) else None
 
 
-def _without_device(title: str, content: object) -> Slots:
-    """Return the values of a page without a device."""
+def _without_device(title: str, content: object, *, is_awaited: bool = False) -> Slots:
+    """Return the values of a page without a device; the browser asks more often where the first one is awaited."""
     return {
-        "shown.data": {"title": title, "version": "", "device": ""},
+        "shown.data": {"title": title, "version": "", "device": "", "is_awaited": is_awaited},
         "place.children": "",
         "home.hidden": False,
         "home.children": content,

@@ -1,8 +1,8 @@
 """Slots: the changing values of the page by place, `component.property`; the outputs that carry them; and `Region`.
 
-The inside of a region is a tree of components with ids. It is in the layout (`content`); a callback returns the
-properties of its components by id (`values`), which join those before, and React changes what differs
-(assets/region.js). PAGE goes at each address and refresh; LIVE is polled every few seconds by every viewer.
+The inside of a region is a tree of components with ids. It is in the layout (`content`); the properties of its
+components are `values`, by slot. A callback returns a `Patch`, whose values join those before, and React changes what
+differs (assets/region.js). PAGE goes at each address and refresh; LIVE is polled every few seconds by every viewer.
 
 Dash 4.4 builds everything anew below a `children` output: the keyboard focus, open menus and the scroll were lost at
 every step. It also walks all mounted components for each output (about 1 ms each at 130 components). The inside of a
@@ -12,7 +12,7 @@ Region is not among them, and its text, attributes and elements change in place.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dash import Input, Output, State, no_update
+from dash import Input, Output, Patch, State, no_update
 from dash.development.base_component import Component
 
 from dashboard.text.words import plain
@@ -31,7 +31,7 @@ PAGE = (
 
 
 class Region(Component):
-    """A tree of HTML components (`content`), and properties for some of them, by their ids (`values`).
+    """A tree of HTML components (`content`), and properties for some of them, by slot (`values`).
 
     Its `children`, such as a graph, stand in the places of `html.Slot`, in order.
     """
@@ -46,11 +46,10 @@ class Region(Component):
         *children: Component,
         id: str,  # noqa: A002 - Dash's name
         content: object = None,
-        values: Mapping[str, object] | None = None,
     ) -> None:
         self._prop_names = self.available_properties = ["children", "id", "content", "values"]
         self._valid_wildcard_attributes = self.available_wildcard_properties = []
-        given = {"content": plain(content), "values": values or {}}
+        given: dict[str, Any] = {"content": plain(content), "values": {}}
         super().__init__(children=list(children), id=id, **given)  # type: ignore[no-untyped-call]
 
 
@@ -79,15 +78,21 @@ def in_order(slots: Slots, order: Sequence[str], region_of: Mapping[str, str]) -
     `region_of` names the output of the region of each component that is inside one.
     """
     answer: dict[str, Any] = {}
+    joined: dict[str, dict[str, Any]] = {}
     for slot, value in slots.items():
-        name, _, prop = slot.partition(".")
-        region = region_of.get(name)
+        region = region_of.get(slot.partition(".")[0])
         if region is None:
             answer[slot] = value
         else:
-            values = answer.setdefault(region, {}).setdefault(name, {})
-            values[prop] = value if type(value) is str else plain(value)
-    return [answer.get(slot, no_update) for slot in order]
+            joined.setdefault(region, {})[slot] = value if type(value) is str else plain(value)
+    return [_patch(joined[slot]) if slot in joined else answer.get(slot, no_update) for slot in order]
+
+
+def _patch(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `Patch` that joins values to those before, as JSON: an object would cost a walk through all of it."""
+    patch = Patch()
+    patch.update(values)
+    return dict(patch.to_plotly_json())
 
 
 def link(name: str, href: str | None, current: str | None = None) -> Slots:

@@ -64,9 +64,7 @@ def _done(device: Device, action: str) -> Answer:
 def _page(template: str, device: Device, faults: Faults | None = None, **context: object) -> Response:
     given = context.pop("given", Answered("", "", "", ""))
     code = 422 if faults else 200
-    return render(
-        template, code, typed="", device=device, hit=search_result(device), given=given, faults=faults or {}, **context
-    )
+    return render(template, code, device=device, hit=search_result(device), given=given, faults=faults or {}, **context)
 
 
 def _reason(lang: Language) -> tuple[Answered, Faults]:
@@ -132,17 +130,18 @@ def days_faults(first: str, last: str, today: str, lang: Language) -> Faults:
 
 def _exchange_form(support: SupportServices, device: Device) -> Response:
     at = _seconds(request.args.get("at", ""))
-    typed = "" if at is None else periods.local(at, device.timezone).format("YYYY-MM-DDTHH:mm:ss")
-    return _exchange_page(support, device, {}, typed=typed)
+    time = "" if at is None else periods.local(at, device.timezone).format("YYYY-MM-DDTHH:mm:ss")
+    return _exchange_page(support, device, {}, time)
 
 
-def _exchange_page(support: SupportServices, device: Device, faults: Faults, **context: object) -> Response:
+def _exchange_page(
+    support: SupportServices, device: Device, faults: Faults, time: str, kind: str = "exchange", **context: object
+) -> Response:
     lang, now, zone = reader_language(), support.data.now(), device.timezone
     overrides = [
         (one.at, support_words.to_the_second(one.at, now, zone, lang), one.is_exchange)
         for one in parse_overrides(device.exchange_overrides)
     ]
-    context = {"typed": "", "kind": "exchange", **context}
     return _page(
         "support_exchange.html",
         device,
@@ -150,7 +149,8 @@ def _exchange_page(support: SupportServices, device: Device, faults: Faults, **c
         marked=overrides[::-1],
         steps=data_quality.data_quality(diagnose(support.store, device, now), lang).steps,
         zone_label=support_words.zone_label(now, zone, lang),
-        time=context.pop("typed"),
+        time=time,
+        kind=kind,
         **context,
     )
 
@@ -170,7 +170,7 @@ def _exchange(support: SupportServices, device: Device) -> Answer:
         if not fault:
             return _done(device, "exchange")
         faults["time"] = lang.say(CANNOT, fault=fault)
-    return _exchange_page(support, device, faults, typed=typed, kind=kind, given=given)
+    return _exchange_page(support, device, faults, typed, kind, given=given)
 
 
 def _change_override(support: SupportServices, device: Device, at: int, kind: str, reason: str) -> str:

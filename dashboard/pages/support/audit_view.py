@@ -7,14 +7,12 @@ from typing import NamedTuple
 from flask import Blueprint, Response, abort, request
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.store.occupancies import seen_instants
 from aggregator.support import actions
 from aggregator.support.audit import Entry, Seen
 from aggregator.support.audit_entry import KEY
 from dashboard.accounts import access
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
 from dashboard.pages.support import support_words
-from dashboard.pages.support.search_results import device_url
 from dashboard.pages.support.support_request import SupportServices, clock, day_argument, page_argument, staff
 from dashboard.text import words
 from dashboard.text.language import Language, text
@@ -64,7 +62,6 @@ class AuditRow(NamedTuple):
     action: str
     details: str
     device_id: str
-    device_url: str
     reason: str
 
 
@@ -88,7 +85,6 @@ def row(entry: Entry, now: int, zone: str, device_zone: str, lang: Language) -> 
         action_label(entry.action, lang),
         details_label(entry, now, device_zone, lang),
         entry.device_id,
-        device_url(entry.device_id) if entry.device_id else "",
         support_words.reason_label(entry.reason, lang),
     )
 
@@ -163,7 +159,6 @@ def _audit(support: SupportServices) -> Response:
     zones = _zones(support, listed)
     return render(
         "support_audit.html",
-        typed="",
         rows=[
             row(entry, now, support_words.UTC, zones.get(entry.device_id, support_words.UTC), lang) for entry in listed
         ],
@@ -206,10 +201,7 @@ def _who_looked(support: SupportServices) -> Response:
         if (device := support.data.device(user, device_id))
     ]
     seen = [
-        (one, device)
-        for device in devices
-        for one in support.audit.seen_by_staff(device.device_id, MOST_LOOKS)
-        if (span := seen_instants(device)).start <= one.at < span.end
+        (one, device) for device in devices for one in support.audit.seen_by_staff(device, user.household, MOST_LOOKS)
     ]
     seen.sort(key=lambda pair: pair[0].at, reverse=True)
     return render(

@@ -148,7 +148,6 @@ def _attention(support: SupportServices) -> Response:
     summary = fleet.summary(support.store)
     return render(
         "support_attention.html",
-        typed="",
         rows=[attention_view.trouble_row(one, now, lang) for one in found[:PAGE]],
         chips=attention_view.chips(summary, wanted, lang) if summary else [],
         wanted=wanted,
@@ -183,7 +182,6 @@ def _listed(support: SupportServices, group: str) -> Response:
     summary = fleet.summary(support.store)
     return render(
         "support_list.html",
-        typed="",
         heading=list_title(group, name, lang),
         hits=[search_result(device, support.store.live(device.device_id), now, lang) for device in devices if device],
         said=listed_words(len(ids), first + 1, min(first + PAGE, len(ids)), lang),
@@ -230,7 +228,6 @@ def _reason_form(device: Device, given: Answered, code: int = 200) -> Response:
     return render(
         "support_look_up.html",
         code,
-        typed="",
         hit=search_result(device),
         given=given,
         suggestions=support_words.SUGGESTIONS,
@@ -248,7 +245,6 @@ def _device_page(support: SupportServices, device: Device, user: User) -> Respon
     mine = next((one for one in entries if one.action == "look-up" and one.who.user_id == user.user_id), None)
     return render(
         "support_device.html",
-        typed="",
         kept_days=device_status.KEPT_DAYS,
         device=device,
         hit=search_result(device),

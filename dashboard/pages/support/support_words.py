@@ -112,6 +112,18 @@ SUGGESTIONS = (
     text("Messages of the device are refused"),
     text("The meter was exchanged"),
 )
+WRITTEN = (  # by commands and pages; a household reads them
+    text("changed on the admin page"),
+    text("claim code made"),
+    text("claimed with a code"),
+    text("device moved"),
+    text("device set from the command line"),
+    text("device token made"),
+    text("device token revoked"),
+    text("everything of the household"),
+    text("rebuild from the command line"),
+    text("the household asked for it"),
+)
 _AND = ": "
 
 
@@ -121,6 +133,6 @@ def whole(suggested: str, typed: str) -> str:
 
 
 def reason_label(reason: str, lang: Language) -> str:
-    """Return a stored reason; a suggestion is translated."""
+    """Return a stored reason; a suggestion, and what a command or a page wrote, is translated."""
     suggested, _, typed = reason.partition(_AND)
-    return whole(lang.say(suggested), typed) if suggested in (*SUGGESTIONS, USED) else reason
+    return whole(lang.say(suggested), typed) if suggested in (*SUGGESTIONS, *WRITTEN, USED) else reason

@@ -81,7 +81,7 @@ def test_messages_and_functions_follow_from_a_printed_sum() -> None:
     calls = 2 * 10 * WINDOWS + 30 * 86_400 / 3 + 30 * 288 + 30 * 48
     expected = calls * 0.20e-6 + seconds * 1769 / 1024 * 13.3334e-6
     assert found["carry", "Lambda"].dollars == pytest.approx(expected)
-    assert found["alarms", "CloudWatch"].dollars == pytest.approx(6.0)
+    assert found["alarms, secret", "CloudWatch"].dollars == pytest.approx(6.4)
 
 
 def test_a_request_over_http_is_charged_and_no_stream() -> None:
@@ -128,10 +128,12 @@ def test_the_costs_command_prints_a_table_with_its_price_date_and_the_first_limi
     assert len({len(line) for line in (header, *lines[:-4])}) == 1
 
 
-def test_the_costs_command_reckons_with_the_templates_parameters() -> None:
-    result = CliRunner().invoke(costs_command, ["--edge", "--json"])
+@pytest.mark.parametrize(("options", "more"), [([], {}), (["--edge"], {"is_edge": True, "shards": 1})])
+def test_the_costs_command_reckons_with_the_templates_parameters(options: list[str], more: dict[str, int]) -> None:
+    """Of edges with the one shard that the template's description wants for them."""
+    result = CliRunner().invoke(costs_command, [*options, "--json"])
     content = json.loads(result.output)
-    plan = plan_of(parameters(), alarm_count(), devices=1, interval_s=10, is_edge=True)
+    plan = plan_of(parameters(), alarm_count(), devices=1, interval_s=10, **more)
     assert [CostRow(**row) for row in content["rows"]] == rows(plan)
     assert (content["region"], content["prices_of"]) == (costs.REGION, costs.PRICES_OF)
 

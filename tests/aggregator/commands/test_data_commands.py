@@ -243,7 +243,7 @@ def test_a_home_changes_hands_from_a_day_on() -> None:
     wattfall("device", "set", "cad-1", "--household", "acacia")
     moved = wattfall("device", "move", "cad-1", "--to", "willow", "--from", "2026-06-10")
     assert moved.stdout == "cad-1\tEurope/London\t100000 W\thousehold willow\n"
-    assert "moved from 2026-06-10 on" in wattfall("audit", "--json").stdout
+    assert "device moved: 2026-06-10" in wattfall("audit", "--json").stdout
     emptied = wattfall("device", "move", "cad-1", "--to", "-", "--from", "2026-06-20")
     assert emptied.stdout == "cad-1\tEurope/London\t100000 W\n"
 
@@ -397,6 +397,13 @@ def test_an_error_is_one_line_on_stderr_with_exit_code_2(url: str, arguments: li
     assert result.stderr.startswith("wattfall: ")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("group", [[], ["device"]])
+def test_a_group_without_a_command_prints_its_help(group: list[str]) -> None:
+    said = wattfall(*group)
+    assert (said.exit_code, said.stderr.splitlines()[1]) == (2, "")
+    assert "\nCommands:\n" in said.stderr
 
 
 def test_an_invalid_period_is_named() -> None:

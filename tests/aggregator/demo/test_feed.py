@@ -161,7 +161,7 @@ def test_the_simulator_stops_on_request(store: Store) -> None:
     thread = threading.Thread(target=run_simulator, args=(store, [STEADY], NOW, stop))
     thread.start()
     stop.set()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -1,6 +1,7 @@
 """Claim codes: what makes one void, what proves presence, and what a claim changes."""
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from aggregator.core.documents import Device
+from aggregator.core.errors import StoreAway
 from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Reading
@@ -51,6 +53,13 @@ def powers(store: Store, *watts: int, first: int = NOW + 10) -> None:
     """Let the meter send a power every ten seconds."""
     readings = [Reading(CAD, first + 10 * place, one, None, None) for place, one in enumerate(watts)]
     ingest(store, readings, readings[-1].at, "UTC")
+
+
+def raises(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
 
 
 # Codes
@@ -239,6 +248,18 @@ def test_a_code_works_once(store: Store) -> None:
     assert device(store).household == "acacia"
     with pytest.raises(NotFree, match="belongs to acacia"):
         claims.occupied(store, claim, "willow", NOW)
+
+
+def test_a_claim_that_was_cut_off_can_be_repeated(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = proven(store)
+    _, after = claims.occupied(store, claim, "acacia", NOW)
+    with monkeypatch.context() as away:
+        away.setattr(store, "put_device", raises(StoreAway("the disk")))
+        with pytest.raises(StoreAway):
+            claims.occupy(store, claim, after)
+    claims.occupy(store, claim, after)
+    assert device(store).household == "acacia"
+    assert claims.load_claim(store, claim.hashed, NOW) is None
 
 
 def test_without_a_proof_nothing_moves(store: Store) -> None:

@@ -406,7 +406,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # paho leaves a failed handshake's socket
-def test_tls_requires_a_trusted_broker_certificate(tmp_path: Path) -> None:
+def test_tls_requires_a_trusted_broker_certificate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     certificate_file, key_file = certificate(tmp_path)
     with broker_in(tmp_path, f"allow_anonymous true\ncertfile {certificate_file}\nkeyfile {key_file}\n") as broker:
         address = broker_of(f"mqtts://localhost:{broker.port}/")
@@ -414,7 +414,7 @@ def test_tls_requires_a_trusted_broker_certificate(tmp_path: Path) -> None:
         until(lambda: trusting.is_subscribed)
         trusting.close()
         doubting = Subscriber(address._replace(client_id="other"), ["#"])
-        time.sleep(0.5)
+        until(lambda: "its certificate is not trusted" in caplog.text)
         assert not doubting.is_subscribed
         doubting.close()
         del doubting

@@ -57,6 +57,12 @@ def execute(folder: Path, statement: str, *values: object) -> None:
         database.commit()
 
 
+def tell(folder: Path, at: int, received_at: int) -> None:
+    with closing(open_store(f"sqlite:///{folder}/wattfall.db")) as store:
+        store.drop_live("d")
+        store.put_live([Live("d", at, received_at, 5, None, None, None)])
+
+
 def overwrite(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(3 * 8192)
@@ -72,8 +78,8 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
     ("backups", lambda folder: os.utime(next((folder / "backups").iterdir()), (0, 0)), "days old"),
     ("backups", lambda folder: next((folder / "backups").iterdir()).unlink(), "there is none"),
     ("store", lambda folder: (folder / "wattfall.db").unlink(), "does not exist"),
-    ("clock", lambda folder: execute(folder, "UPDATE live SET at = ?", LATER), "most devices are ahead"),
-    ("clock", lambda folder: execute(folder, "UPDATE live SET received_at = ?", LATER), "in the future; set the clock"),
+    ("clock", lambda folder: tell(folder, LATER, LATER - 86_400), "most devices are ahead"),
+    ("clock", lambda folder: tell(folder, LATER - 86_400, LATER), "in the future; set the clock"),
     ("worker", lambda folder: execute(folder, WAIT), "1 changes wait"),
 ]
 

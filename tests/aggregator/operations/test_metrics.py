@@ -1,5 +1,6 @@
 """Metrics and readiness, as Prometheus and a load balancer ask for them."""
 
+import socket
 import sqlite3
 import threading
 import time
@@ -7,7 +8,8 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import Outcome, ingest
-from aggregator.operations.metrics import LAG_LIMIT_S, Metrics, Readiness, StoreGauges, ages, served
+from aggregator.operations.metrics import LAG_LIMIT_S, Metrics, Readiness, StoreGauges, _Quiet, ages, served
 from aggregator.store import Store
 from aggregator.store.port import Backlog
 from aggregator.store.sqlite.sqlite_store import SqliteStore
@@ -175,3 +177,22 @@ def test_the_worker_answers_at_its_own_address(store: Store, path: Path) -> None
     path.unlink()
     with served(address, metrics, Readiness(store)):
         assert get(f"http://{address}/ready") == (503, "store")
+
+
+def test_a_client_that_sends_byte_after_byte_is_given_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Quiet, "timeout", 0.5)
+    port, stop = free_port(), threading.Event()
+
+    def trickle(client: socket.socket) -> None:
+        with suppress(OSError):
+            while not stop.wait(0.05):
+                client.send(b"G")
+
+    with (
+        served(f"127.0.0.1:{port}", Metrics(), Readiness(store)),
+        socket.create_connection(("127.0.0.1", port)) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        pool.submit(trickle, client)
+        assert get(f"http://127.0.0.1:{port}/health") == (200, "OK")
+        stop.set()

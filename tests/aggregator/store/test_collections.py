@@ -1,4 +1,4 @@
-"""The table of collections: it gives every name, and the places of records about a device or a person."""
+"""The table of collections gives every name."""
 
 import ast
 import re
@@ -14,13 +14,7 @@ from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S
 from aggregator.store import collections
 from aggregator.store.collections import (
-    API_KEYS,
-    API_USES,
-    AUDIT_GRANTS,
-    AUDIT_PEOPLE,
-    AUDIT_SEARCHES,
     COLLECTIONS,
-    EMAILS,
     FEW_TRIES,
     REFUSED_DAYS,
     REFUSED_MESSAGES,
@@ -33,7 +27,6 @@ from aggregator.store.collections import (
     Update,
     update_record,
 )
-from aggregator.store.record_places import Place, about, about_person, mentioning, row_of
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.store.stored_records import check_record
 
@@ -58,22 +51,14 @@ def test_a_name_has_its_variable_part_filled_in() -> None:
 
 
 @pytest.mark.parametrize("row", COLLECTIONS, ids=lambda row: row.name)
-def test_a_name_matches_only_its_row(row: Collection) -> None:
+def test_a_row_gives_a_name_that_the_store_takes(row: Collection) -> None:
     check_record(concrete(row), "key")
-    assert [one for one in COLLECTIONS if one.matches(concrete(row))] == [row]
-    assert row_of(concrete(row)) is row
     assert row.meaning
-
-
-@pytest.mark.parametrize(
-    "name", ["", "token", "tokens/", "signal", "signal/a/b", "refused/days/soon", "status/7", "find ca"]
-)
-def test_an_unknown_name_has_no_row(name: str) -> None:
-    assert row_of(name) is None
 
 
 def test_the_table_has_every_row() -> None:
     assert set(COLLECTIONS) == {one for one in vars(collections).values() if isinstance(one, Collection)}
+    assert len({row.name for row in COLLECTIONS}) == len(COLLECTIONS)
 
 
 def test_a_wrong_variable_part_is_refused() -> None:
@@ -86,52 +71,6 @@ def test_a_wrong_variable_part_is_refused() -> None:
 def test_a_lifetime_gives_days_and_an_expiry() -> None:
     assert (SIGNAL.days, SIGNAL.expires(1_000)) == (36, 1_000 + 36 * DAY_S)
     assert (USERS.days, USERS.expires(1_000)) == (0, 0)
-
-
-# Records about a device or a person
-
-
-def test_the_table_lists_the_records_of_a_device() -> None:
-    found = {(place.collection, place.key) for place in about("cad-1")}
-    assert found == {
-        ("status/15", "cad-1"),
-        ("signal/cad-1", ""),
-        ("watched", "cad-1"),
-        ("refused", "cad-1"),
-        ("refused/cad-1", ""),
-        ("refused/cad-1/messages", ""),
-        ("tokens", "cad-1"),
-        ("claims/newest", "cad-1"),
-        ("imports/cad-1", ""),
-        ("filled/cad-1", ""),
-        ("gaps/cad-1", ""),
-        ("tariff/before", "cad-1"),
-        ("audit/device/cad-1", ""),
-    }
-
-
-def test_the_table_lists_the_records_of_a_person() -> None:
-    found = about_person("u-1", "ann@Éxample.org")
-    assert found == [
-        Place(AUDIT_GRANTS, "audit/grants/u-1"),
-        Place(AUDIT_PEOPLE, "audit/people", "u-1"),
-        Place(AUDIT_PEOPLE, "audit/people", "ann@éxample.org"),
-        Place(AUDIT_SEARCHES, "audit/searches", "u-1"),
-        Place(USERS, "users", "u-1"),
-        Place(EMAILS, "emails", "ann@Éxample.org"),
-        Place(row_of("invited") or USERS, "invited", "u-1"),
-        Place(API_KEYS, "api/keys", "u-1"),
-        Place(API_USES, "api/uses", "u-1"),
-    ]
-    assert {place.row for place in about_person("u-1")} == {place.row for place in found} - {EMAILS}
-
-
-def test_owners_are_found_by_name_key_or_search() -> None:
-    placed = {"device": {place.row for place in about("d")}, "person": {place.row for place in about_person("u", "e")}}
-    for owner in ("device", "person"):
-        owned = {row for row in COLLECTIONS if row.owner == owner}
-        assert owned <= placed[owner] | set(mentioning(owner)), owner
-        assert not placed[owner] & set(mentioning(owner)), owner
 
 
 # Names in the code

@@ -18,14 +18,14 @@ from click.testing import CliRunner
 
 from aggregator.core.blocks import MANY
 from aggregator.core.documents import LABELS, Device
-from aggregator.core.errors import StoreAway, StoreUnusable
+from aggregator.core.errors import Damaged, StoreAway, StoreUnusable
 from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, LEVELS
 from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
 from aggregator.store.port import Written
-from aggregator.store.sqlite.sqlite_file import _LEVEL_TABLE, _SCHEMA, VERSION
+from aggregator.store.sqlite.sqlite_schema import CHECKED, LEVEL_TABLE, SCHEMA, VERSION
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.retention import MARGIN_DAYS, expire, sweep
 from aggregator.waterfall.worker import drain
@@ -90,6 +90,49 @@ def test_a_damaged_row_gives_one_line_with_the_file(tmp_path: Path, table: str, 
     store.close()
 
 
+HALF = NOW - NOW % 1800
+SEEN = ("d", NOW + 60, 431, 2000, 7, "AB-1", 5)  # a reading that is not packed yet
+SPAN = Interval("d", NOW, NOW + 1800, 4, 5, "supplier", 6)
+LEGIBLE = {"meter_id": "'AB-2'", "source": "'suppliers'", "intervals": "replace(intervals, '4', '6')"}
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [(table, column) for table, columns in CHECKED.items() for column in columns[1:]],
+)
+def test_a_changed_value_of_a_row_is_named(tmp_path: Path, table: str, column: str) -> None:
+    """The changed value is as plausible as the one before. A repeated message does not make it right."""
+    path = tmp_path / "wattfall.db"
+    with closing(filled(path)) as store:
+        ingest(store, [Reading(*SEEN)], NOW, "UTC")
+        store.write_intervals([SPAN], NOW)
+        store.write_layer(-1, [Reading("d", NOW + 7, 1, 2, 3), SPAN], NOW)
+        read_everything(store)
+        change(path, f"UPDATE {table} SET {column} = {LEGIBLE.get(column, f'coalesce({column}, 0) + 1')}")
+        store.write_readings({("d", HALF): {NOW + 60: Reading("d", NOW + 60, 431, None, None)}}, NOW + 1)
+        with pytest.raises(Damaged, match="differs from its check value"):
+            read_everything(store)
+
+
+@pytest.mark.parametrize("value", ["'AB-2'", "CAST(x'ff41' AS TEXT)"], ids=["another meter", "no text"])
+def test_packing_puts_a_damaged_reading_aside_and_keeps_the_others(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "wattfall.db"
+    with closing(filled(path)) as store:
+        sent = [Reading("d", NOW + n * 60, 431, 4000 + n, 7, "AB-1") for n in range(4)]
+        ingest(store, sent, NOW + 300, "UTC")
+        change(path, f"UPDATE recent SET meter_id = {value} WHERE at = {NOW + 60}")
+        with pytest.raises(Damaged):
+            store.live("d")
+        store.pack(NOW + 86_400, 1000)
+        drain(store)
+        assert store.readings("d", HALF, HALF) == [sent[0], *sent[2:]]
+        assert "is damaged" in store.quarantined("d")[0]
+        ingest(store, [Reading("d", NOW + 400, 500, 5000, 9)], NOW + 400, "UTC")
+        live = store.live("d")
+        assert live
+        assert (live.at, live.power_w) == (NOW + 400, 500)
+
+
 def test_the_retention_cutoff_never_moves_back(tmp_path: Path) -> None:
     """A later sweep of older history leaves the cutoff where it is."""
     store = filled(tmp_path / "wattfall.db")
@@ -108,13 +151,13 @@ def test_the_retention_cutoff_never_moves_back(tmp_path: Path) -> None:
 
 # The schema
 
-PINNED = "8d24f1d7422c7dfd9e6e22cb1cf6751b04fd6fc94ad49833d012f258a26a162c"  # SHA-256 of the schema of version 2
+PINNED = "6e4132eb21037aa312a4bc3e10c360aa36ede6ec98fdd069ad858d9ed6cfc1fc"  # SHA-256 of the schema of version 3
 CHANGED = "changing the schema needs a new VERSION, a migration and a test that opens the file of the version before"
 
 
 def test_the_schema_is_that_of_its_version() -> None:
-    assert VERSION == 2, CHANGED
-    assert sha256(" ".join((_SCHEMA + _LEVEL_TABLE).split()).encode()).hexdigest() == PINNED, CHANGED
+    assert VERSION == 3, CHANGED
+    assert sha256(" ".join((SCHEMA + LEVEL_TABLE).split()).encode()).hexdigest() == PINNED, CHANGED
 
 
 def test_a_file_of_version_1_gets_the_layers_of_imports(tmp_path: Path) -> None:
@@ -122,12 +165,34 @@ def test_a_file_of_version_1_gets_the_layers_of_imports(tmp_path: Path) -> None:
     filled(path).close()
     change(path, "DROP VIEW layers_of_readings")
     change(path, "DROP TABLE layers")
+    for table in CHECKED.keys() - {"layers"}:
+        change(path, f"ALTER TABLE {table} DROP COLUMN check_value")
     change(path, "PRAGMA user_version = 1")
     for _ in range(2):
         with closing(SqliteStore(str(path))) as store:
             store.write_layer(-1, [Interval("d", NOW, NOW + 1800, 214, None)], NOW)
             assert store.intervals("d", NOW - NOW % 1800, NOW) == [Interval("d", NOW, NOW + 1800, 214, None)]
-            assert store._one("PRAGMA user_version") == (2,)
+            assert store._one("PRAGMA user_version") == (3,)
+
+
+def test_a_file_of_version_2_gets_check_values(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    with closing(filled(path)) as store:
+        ingest(store, [Reading(*SEEN)], NOW, "UTC")
+        store.write_intervals([SPAN], NOW)
+        before = store._all("SELECT sql FROM sqlite_master ORDER BY name")
+    for table in CHECKED:
+        change(path, f"ALTER TABLE {table} DROP COLUMN check_value")
+    change(path, "PRAGMA user_version = 2")
+    for _ in range(2):
+        with closing(SqliteStore(str(path))) as store:
+            read_everything(store)
+            assert store.readings("d", HALF, HALF)[-1] == Reading(*SEEN)
+            assert store._all("SELECT sql FROM sqlite_master ORDER BY name") == before
+            assert store._one("PRAGMA user_version") == (3,)
+    change(path, "UPDATE recent SET import_wh = 2001")
+    with closing(SqliteStore(str(path))) as store, pytest.raises(Damaged):
+        store.readings("d", HALF, HALF)
 
 
 # The registry and the records
@@ -173,7 +238,7 @@ def test_a_sweep_deletes_expired_records(tmp_path: Path) -> None:
 
 def of_a_newer_version(path: Path) -> None:
     filled(path).close()
-    change(path, "PRAGMA user_version = 3")
+    change(path, "PRAGMA user_version = 4")
 
 
 def of_another_program(path: Path) -> None:
@@ -219,7 +284,7 @@ def change(path: Path, statement: str) -> None:
     database.close()
 
 
-NEWER = "was written by a newer Wattfall (format 3, this one knows 2); upgrade Wattfall or name another file"
+NEWER = "was written by a newer Wattfall (format 4, this one knows 3); upgrade Wattfall or name another file"
 FOREIGN = "is not a Wattfall store; name another file"
 DAMAGED = "is damaged; put a backup in its place with `wattfall restore`"
 CLOSED = "cannot be opened; check that its folder exists and is writable"

@@ -123,12 +123,12 @@ def test_silent_devices_do_not_hold_the_retention_back(store: SqliteStore) -> No
 
 
 def test_every_device_is_swept_however_many_there_are(store: SqliteStore) -> None:
-    for number in range(1003):
-        old = [Reading(f"d{number:04d}", NOW - 9 * DAY + HALF_HOUR * n, None, n, None) for n in range(6)]
-        ingest(store, old, NOW - 8 * DAY, "UTC")
+    ids = [f"d{number:04d}" for number in range(1003)]  # more than a page
+    old = [Reading(one, NOW - 9 * DAY + HALF_HOUR * n, None, n, None) for one in ids for n in range(6)]
+    ingest(store, old, NOW - 8 * DAY, "UTC")
     report(store, NOW)
     sweep_at(store, NOW)
-    assert {len(store.readings(f"d{number:04d}", 0, FOR_EVER)) for number in range(1003)} == {4}
+    assert {len(store.readings(one, 0, FOR_EVER)) for one in ids} == {4}
 
 
 def test_a_damaged_block_does_not_stop_sweeping_other_devices(store: SqliteStore, tmp_path: Path) -> None:

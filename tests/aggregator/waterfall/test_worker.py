@@ -43,6 +43,7 @@ from aggregator.waterfall.worker import (
 
 NOW = 1_790_812_800
 DAY = 86_400
+PATIENCE_S = 60
 KEPT_DAYS = 35
 
 
@@ -108,13 +109,13 @@ def test_the_worker_propagates_waiting_changes_and_stops_on_request(store: Store
     stop = threading.Event()
     thread = threading.Thread(target=run_worker, args=(store, KEPT_DAYS, stop))
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not is_settled(store) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert is_settled(store)
     assert thread.is_alive()
     stop.set()
-    thread.join(5)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 

@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -7,7 +8,8 @@ from argon2 import PasswordHasher
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.store.port import Store
-from dashboard.accounts.accounts import INVITATION_S, Accounts
+from aggregator.store.sqlite.sqlite_store import SqliteStore
+from dashboard.accounts.accounts import INVITATION_S, RESET_S, Accounts
 from dashboard.accounts.users import SUPPORT, Passwords, User
 from tests.dashboard.people import PASSWORD, QUICK, Clock, accounts_on, somebody
 
@@ -156,6 +158,19 @@ def test_a_new_invitation_voids_the_older_ones(store: Store) -> None:
     assert [bool(accounts.invited(token)) for token in (first, second, others)] == [False, True, True]
     assert accounts.accept(first, PASSWORD) is None
     assert accounts.accept(second, PASSWORD)
+
+
+def test_a_link_to_a_new_password_voids_an_invitation_for_good(tmp_path: Path) -> None:
+    clock = Clock()
+    store = SqliteStore(str(tmp_path / "accounts.db"), clock)
+    accounts = accounts_on(store, clock)
+    user = accounts.add("ann@example.org")
+    invitation = accounts.invite(user)
+    clock.at += 60
+    accounts.invite(user, RESET_S)
+    clock.at += RESET_S + 1
+    assert accounts.invited(invitation) is None
+    store.close()
 
 
 def test_an_older_versions_invitation_works_until_the_next_one(store: Store) -> None:

@@ -10,7 +10,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.settings import Settings, load
 from aggregator.store.port import Store
 from dashboard.accounts.mail import MOST_WAITING, Mail, Mailer, check_mail, invitation, reset, send
-from dashboard.text.language import ENGLISH, preferred_language
+from dashboard.text.language import preferred_language
 from tests.aggregator.intake.test_mqtt import certificate
 from tests.dashboard.mail_server import SECRET, USER, MailServer, check_login, mail_server, tls
 from tests.dashboard.people import PASSWORD, Clock, accounts_on, somebody
@@ -126,7 +126,9 @@ def test_a_forgotten_password_is_mailed_to_those_who_have_one_here(store: Store)
 def test_an_invitation_leads_to_a_password_in_seven_days(store: Store) -> None:
     accounts = accounts_on(store)
     user = accounts.add("ann@example.org")
-    sent = invitation(settings("smtp://127.0.0.1:9"), user, accounts.invite(user), ENGLISH)
+    sent = invitation(settings("smtp://127.0.0.1:9"), user, accounts.invite(user))
+    assert sent.subject == "Wattfall: choose a password / Wattfall: Passwort wählen"
+    assert ["Choose your password" in sent.content, "Wählen Sie Ihr Passwort" in sent.content] == [True, True]
     token = sent.content.partition("https://e.org/invitation/")[2].partition("\n")[0]
     assert accounts.accept(token, PASSWORD)
 

@@ -11,8 +11,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.settings import load
+from aggregator.store.collections import IDENTITIES
 from aggregator.store.port import Store
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.oidc import RETURN, role_of
@@ -55,7 +56,7 @@ def walk(client: FlaskClient, wanted: str = "/account") -> TestResponse:
     leave = client.get("/sign-in/provider", query_string={"next": wanted})
     if leave.status_code != 302:
         return leave
-    back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"]
+    back = requests.get(leave.location, allow_redirects=False, timeout=60).headers["Location"]
     return client.get(back.removeprefix(HERE))
 
 
@@ -132,6 +133,29 @@ def test_a_verified_address_links_the_unused_account(
     (user,) = accounts.everybody()
     assert (user.user_id, user.household) == (waiting.user_id, "acacia")
     assert accounts.invited(invitation) is None
+
+
+def test_a_link_that_was_cut_off_voids_the_invitation_and_is_completed(
+    client: FlaskClient, store: Store, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = accounts_on(store)
+    waiting = accounts.add("ann@example.org", household="acacia")
+    invitation = accounts.invite(waiting)
+    provider.claims["email_verified"] = True
+    put_record = store.put_record
+
+    def cut_off(collection: str, *rest: object, **more: object) -> bool:
+        if collection == IDENTITIES.of():
+            raise StoreAway("the disk")
+        return put_record(collection, *rest, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as away:
+        away.setattr(store, "put_record", cut_off)
+        walk(client)
+    assert accounts.invited(invitation) is None
+    walk(client)
+    assert [(user.user_id, user.household) for user in accounts.everybody()] == [(waiting.user_id, "acacia")]
+    assert is_signed_in(client)
 
 
 def test_an_address_cannot_take_over_a_used_account(
@@ -281,7 +305,7 @@ def test_a_token_without_the_providers_signature_is_refused(
 
 def test_an_answer_without_a_pending_request_is_refused(server: Flask, store: Store) -> None:
     leave = browser(server, store).get("/sign-in/provider")
-    back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"]
+    back = requests.get(leave.location, allow_redirects=False, timeout=60).headers["Location"]
     victim = browser(server, store)
     assert victim.get(back.removeprefix(HERE)).status_code == 403
     assert not is_signed_in(victim)
@@ -290,7 +314,7 @@ def test_an_answer_without_a_pending_request_is_refused(server: Flask, store: St
 def returned(client: FlaskClient) -> dict[str, str]:
     """Return the parameters with which the provider sends a browser back."""
     leave = client.get("/sign-in/provider")
-    back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"]
+    back = requests.get(leave.location, allow_redirects=False, timeout=60).headers["Location"]
     return dict(parse_qsl(urlsplit(back).query))
 
 
@@ -323,7 +347,7 @@ def test_a_code_that_was_used_is_refused(
 
 def test_an_answer_works_once(client: FlaskClient) -> None:
     leave = client.get("/sign-in/provider")
-    back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"].removeprefix(HERE)
+    back = requests.get(leave.location, allow_redirects=False, timeout=60).headers["Location"].removeprefix(HERE)
     assert client.get(back).status_code == 303
     assert client.get(back).status_code == 403
 

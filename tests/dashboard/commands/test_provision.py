@@ -41,6 +41,13 @@ def test_a_file_is_carried_out_and_a_second_run_says_that_nothing_has_changed(ur
     assert accounts_on(open_store(url)).accept(row[1].rpartition("/")[2], PASSWORD)
 
 
+def test_the_file_of_links_computes_nothing_in_a_spreadsheet(url: str, tmp_path: Path) -> None:
+    links = tmp_path / "links.csv"
+    run(url, tmp_path, "--invitations", str(links), text="email,household\n=1+1@example.org,acacia\n")
+    _, row = csv.reader(links.read_text().splitlines())
+    assert row[0] == "'=1+1@example.org"
+
+
 def test_a_dry_run_says_that_nothing_has_changed(url: str, tmp_path: Path) -> None:
     found = run(url, tmp_path, "--dry-run")
     assert (found.exit_code, found.output) == (

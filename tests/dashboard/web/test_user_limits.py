@@ -90,6 +90,20 @@ def test_a_dear_address_is_answered_429_with_the_time_to_come_again(
     assert ben.get("/").status_code == 200
 
 
+def test_the_requests_of_one_page_do_not_wait_for_each_other(ann: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = list[bool]()
+
+    def begin(*_: object, is_slow: bool) -> int:
+        slow.append(is_slow)
+        return 0
+
+    monkeypatch.setattr(Budgets, "begin", begin)
+    monkeypatch.setattr(Budgets, "end", lambda *_, **__: None)
+    assert [ann.get(f"/_dash-{part}").status_code for part in ("layout", "dependencies")] == [200, 200]
+    ann.get("/account")
+    assert slow == [False, False, True]
+
+
 YEAR = "/api/v1/devices/cad-1/year/2026.csv?by=half-hour"
 
 

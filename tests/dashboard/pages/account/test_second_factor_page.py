@@ -1,7 +1,5 @@
 """The second factor in a browser: at sign-in, in the account, at an identity provider, and in the demo."""
 
-import time
-
 import pyotp
 import pytest
 from flask import Flask
@@ -18,7 +16,7 @@ from dashboard.accounts.second_factor import STEP_S
 from dashboard.accounts.users import ADMIN, SUPPORT, Passwords
 from dashboard.pages.account import account_page
 from tests.dashboard.forms import Page
-from tests.dashboard.people import PASSWORD, QUICK, SECRET, accounts_on, browser, somebody, token_in
+from tests.dashboard.people import PASSWORD, QUICK, SECRET, Clock, accounts_on, browser, somebody, token_in
 
 EMAIL = "des@example.org"
 
@@ -28,10 +26,11 @@ class Site:
 
     def __init__(self, store: Store) -> None:
         self.server, self.store = Flask("dashboard"), store
-        self.services = account_page.install(self.server, load({"WATTFALL_SECRET": SECRET}), store, Passwords(QUICK))
+        settings, clock = load({"WATTFALL_SECRET": SECRET}), Clock()
+        self.services = account_page.install(self.server, settings, store, Passwords(QUICK), clock)
         self.client: FlaskClient = browser(self.server, store)
         self.app = pyotp.TOTP(pyotp.random_base32())
-        self.step = int(time.time()) // STEP_S - 1
+        self.step = clock() // STEP_S - 1
 
     def post(self, address: str, **fields: str) -> TestResponse:
         page = self.client.get("/sign-in", follow_redirects=True).text

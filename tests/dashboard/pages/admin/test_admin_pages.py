@@ -1,6 +1,7 @@
 """The pages of account managers: devices, households, people, and the upload of a file."""
 
 import io
+import time
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from aggregator.core.documents import Device
+from aggregator.intake.claims import find_code
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit
 from dashboard.accounts.users import ADMIN, User
@@ -157,6 +159,23 @@ def test_a_file_is_reported_first_and_carried_out_when_confirmed(client: FlaskCl
     assert accounts_on(store).accept(token, PASSWORD)
     again = Page(post(client, "/admin/upload", action="confirm", rows=CSV).text).words
     assert "Nothing has been changed: all of this was so already." in again
+
+
+def test_listed_devices_get_codes_that_are_shown_once(client: FlaskClient, store: Store) -> None:
+    store.put_device(Device("cad-1"))
+    store.put_device(Device("cad-2", household="acacia"))
+    page = Page(post(client, "/admin/upload", action="codes", devices="cad-1\ncad-2, cad-3\ncad-1 cad/4").text)
+    rows = [line.partition(",") for line in page.words.split() if line.count("-") == 3]
+    assert [device_id for device_id, _, _ in rows] == ["cad-1", "cad-3"]
+    claims = [find_code(store, code, int(time.time())) for _, _, code in rows]
+    assert [one and one.device_id for one in claims] == ["cad-1", "cad-3"]
+    assert "2 rows are refused Line 2 cad-2 belongs to acacia" in page.words
+    assert [(one.who.email, one.device_id) for one in Audit(store, [SECRET]).entries()] == [
+        ("max@example.org", "cad-3"),
+        ("max@example.org", "cad-1"),
+    ]
+    for devices, fault in (("", "Name the devices."), (" ".join(map(str, range(1001))), "1000")):
+        assert fault in Page(post(client, "/admin/upload", action="codes", devices=devices).text).words
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,6 @@ from tests.dashboard.support_desks import DEVICE, FORMS, PAGE, audited_actions, 
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def support(store: Store, clock: Clock) -> FlaskClient:
     client = staff_on(server_on(store, clock), store)
     look_up(client)

@@ -23,7 +23,6 @@ def test_an_entry_has_person_action_time_and_reason() -> None:
         "Looked at the device",
         "",
         "cad-1",
-        "/desk/device/cad-1",
         "ticket 4711",
     )
 
@@ -32,11 +31,6 @@ def test_a_person_without_a_name_goes_by_address_or_id() -> None:
     nameless = Who("u1", "pat@desk.example", "support")
     assert audit_view.row(entry(who=nameless), NOW, LONDON, LONDON, ENGLISH).who == "pat@desk.example"
     assert audit_view.row(entry(who=Who("u1", "", "support")), NOW, LONDON, LONDON, ENGLISH)[1:3] == ("u1", "u1")
-
-
-def test_an_entry_without_a_device_has_no_link() -> None:
-    row = audit_view.row(entry("account", device_id=""), NOW, LONDON, LONDON, ENGLISH)
-    assert (row.device_id, row.device_url) == ("", "")
 
 
 def test_every_action_has_words() -> None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from dashboard.pages.support import support_words
@@ -22,5 +24,13 @@ def test_suggestions_are_translated_and_own_words_unchanged() -> None:
     )
     assert support_words.reason_label(MISSING, german) == german.say(MISSING) != MISSING
     assert support_words.reason_label(f"{MISSING}: Tuesday", ENGLISH) == f"{MISSING}: Tuesday"
+    assert support_words.reason_label("device moved: 2026-11-10", german) == "Gerät übergeben: 2026-11-10"
     for own in ("ticket 4711", "ticket: 4711", "", f"{MISSING} on Tuesday"):
         assert support_words.reason_label(own, german) == own
+
+
+def test_each_translated_reason_is_one_that_the_code_writes() -> None:
+    own = Path(support_words.__file__)
+    house = [path for package in ("aggregator", "dashboard") for path in (own.parents[3] / package).rglob("*.py")]
+    source = "".join(path.read_text() for path in house if path != own)
+    assert [one for one in support_words.WRITTEN if one not in source] == []

@@ -34,26 +34,6 @@ from tests.dashboard.support_desks import DEVICE, FORMS, PAGE, audited_actions, 
 HOSTILE = b'{"device_id":"cad-1","at":"<script>alert(1)</script>\x00\x1b[31m'
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def server(store: Store, clock: Clock) -> Flask:
-    return server_on(store, clock)
-
-
-@pytest.fixture
-def staff(server: Flask, store: Store) -> FlaskClient:
-    return staff_on(server, store)
-
-
-@pytest.fixture
-def home(server: Flask, store: Store) -> FlaskClient:
-    return browser(server, store, somebody(store, household="hh-1"))
-
-
 # Access
 
 

@@ -1,20 +1,26 @@
-"""Close the documents of silent devices.
+"""What functions do on a schedule: close the documents of silent devices, and erase the households that are due.
 
 A document is marked while its period goes on, and its function at the next level is not called for it. The first write
 after the end removes the mark. A device that has fallen silent makes no such write: its last day, and later its last
 month, would be missing one level up. So a schedule looks for devices that are silent since before the end of a period,
 and writes their documents again, unchanged but for the mark.
+
+An erasure is carried out in short steps, and what is done stays done: each call goes on until its time is nearly over.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 from aggregator.core.documents import Device
+from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
-from aggregator.core.periods import HALF_HOUR, HOUR, feed_levels, period_of, window
+from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR, feed_levels, period_of, window
+from aggregator.erasure.erasure_requests import due_erasures, overdue
 from aggregator.store import pages
 from aggregator.store.port import Store
+from aggregator.support.audit import Audit
 
+STEP_S = 30  # of a call that must be left for another step of an erasure
 LOOK_BACK_S = 2 * HOUR  # ends of periods that one call looks for; several calls see each of them
 _EARLIEST, _LATEST = "Pacific/Kiritimati", "Pacific/Pago_Pago"  # the first and the last to begin a day
 
@@ -42,3 +48,15 @@ def _close(store: Store, level: str, live: Live, now: int) -> bool:
     return document is not None and store.merge_parts(
         level, live.device_id, period, document.timezone, {}, document.currency
     )
+
+
+def erase_due(store: Store, audit: Audit, now: int, left_s: Callable[[], float]) -> None:
+    """Go on with the erasures that are due at `now` (UTC seconds) while `left_s` of the call allows another step.
+
+    Raises ConfigurationError, for an alarm, where one is a day late.
+    """
+    for _ in due_erasures(store, audit, now, lambda _: None):
+        if left_s() < STEP_S:
+            break
+    if late := len(overdue(store, now - DAY_S)):
+        raise ConfigurationError(f"erasures that are a day late: {late}; `wattfall household due` names the households")
