@@ -48,7 +48,7 @@ def _wrong_live(store: Store, device: Device) -> Iterator[str]:
     for name, instant in FIELD_INSTANTS.items() if live else ():
         own = getattr(live, instant)
         at = live.at if own is None and live else own
-        for reading in store.own_readings(device.device_id, block_start(at), block_start(at)):
+        for reading in store.layer_readings(device.device_id, block_start(at), block_start(at)):
             stored, sent = getattr(live, name), getattr(reading, name)
             if reading.at == at and None not in (stored, sent) and stored != sent:
                 yield f"{device.device_id} live {name}: stored {stored}, but the reading says {sent}"
