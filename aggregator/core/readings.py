@@ -14,7 +14,8 @@ make is its import), or `cad-1~1` to `cad-1~9`. A message that breaks a rule rai
     {"device_id": "home-1", "start": "2026-11-23T10:00:00Z", "end": "2026-11-23T10:30:00Z", "import_wh": 214}
 
 At least one of `import_wh`, `export_wh` and `volume_l` (litres of gas) is present; `source` is optional text. An
-interval has whole seconds, up to LONGEST_INTERVAL_S, and is stored as it is; `core.energy` decides what of it counts.
+interval lasts up to LONGEST_INTERVAL_S; `core.timeline` decides what of it counts. Messages of one span, of any source,
+are merged like readings of one instant: the value received last counts.
 """
 
 import json
@@ -266,8 +267,6 @@ def _lenient(line: bytes, error: Exception) -> object:
     except (ValueError, RecursionError):
         raise Refused("malformed_json", str(error)[:120]) from None
 
-
-# Intervals
 
 LONGEST_INTERVAL_S = 90_000  # the 25-hour day in autumn
 

@@ -13,7 +13,8 @@ The module also holds:
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
@@ -274,6 +275,10 @@ def too_much_answer(wait_s: int) -> Response:
 def install_callback_check(server: Flask, callbacks: Mapping[str, Any]) -> None:
     """Answer a malformed callback with 400 and one line in the log; Dash would raise. Call it after `install`."""
 
+    @cache
+    def own(output: str) -> tuple[object, object]:
+        return _names(callbacks[output]["inputs"]), _names(callbacks[output]["state"])
+
     @server.before_request
     def check() -> Response | None:
         if request.path != CALLBACKS or request.method in SAFE:
@@ -282,21 +287,21 @@ def install_callback_check(server: Flask, callbacks: Mapping[str, Any]) -> None:
             body = request.get_json()
         except (HTTPException, RecursionError):
             body = None
-        if _fits(body, callbacks):
+        if _fits(body, callbacks, own):
             return None
         log.warning("a malformed callback was refused: %.200r", request.get_data(cache=True)[:100])
         return _answer(400)
 
 
-def _fits(body: object, callbacks: Mapping[str, Any]) -> bool:
+def _fits(body: object, callbacks: Mapping[str, Any], own: Callable[[str], tuple[object, object]]) -> bool:
     """Whether a callback has the output, the inputs and the state of one of the app."""
     if not isinstance(body, dict) or not isinstance(body.get("output"), str) or body["output"] not in callbacks:
         return False
-    row, changed = callbacks[body["output"]], body.get("changedPropIds", [])
+    changed = body.get("changedPropIds", [])
     are_named = isinstance(changed, list) and all(isinstance(one, str) for one in changed)
     outputs = [".".join(one) for one in _names(body.get("outputs")) or []]
     is_its_own = body["output"] in (outputs[0] if len(outputs) == 1 else "", f"..{'...'.join(outputs)}..")
-    fits = all(_names(body.get(part, [])) == _names(row[part]) for part in ("inputs", "state"))
+    fits = (_names(body.get("inputs", [])), _names(body.get("state", []))) == own(body["output"])
     return are_named and is_its_own and fits
 
 

@@ -127,9 +127,11 @@ def _key() -> str:
     A user's programs, which send a key, have an allowance beside that of the pages.
     """
     is_program = request.path.startswith(API) and "Authorization" in request.headers
-    address, kind = network(request.remote_addr or ""), " api" if is_program else ""
     try:
         user = viewer()
     except StoreAway:
         user = None
-    return f"{user.user_id} {address if user.is_visitor else ''}{kind}" if user else address
+    if user and not user.is_visitor:
+        return f"{user.user_id} api" if is_program else user.user_id
+    address = network(request.remote_addr or "")
+    return f"{user.user_id} {address}" if user else address

@@ -12,19 +12,21 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import orjson
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway, shown
 from aggregator.core.periods import HALF_HOUR, Window, block_start, iso_local, iso_utc
-from aggregator.intake.imports.recognise import Recognised
 from aggregator.store.collections import IMPORTS, update_record
 from aggregator.store.layers import layer_of
 from aggregator.store.occupancies import seen_instants
 from aggregator.store.port import Store
 from aggregator.waterfall.levels import recompute, rewrite
+
+if TYPE_CHECKING:
+    from aggregator.intake.imports.recognise import Recognised  # its libraries are not in the package for AWS
 
 TAKING, TAKEN, UNDOING, UNDONE = "taking", "taken", "undoing", "undone"
 STATES = (TAKING, TAKEN, UNDOING, UNDONE)
@@ -129,7 +131,7 @@ def find_import(store: Store, name: str) -> ImportRecord:
     return _decoded(body)
 
 
-def begin_import(store: Store, device: Device, found: Recognised, source: Source, now: int) -> ImportRecord:
+def begin_import(store: Store, device: Device, found: "Recognised", source: Source, now: int) -> ImportRecord:
     """Return the record of an import that begins now, or that resumes; stored."""
     said = found.understanding
     assert said.start is not None

@@ -33,6 +33,7 @@ from aggregator.intake.imports.vocabulary import (
 )
 from aggregator.intake.tables.notation import ABSENT, read_figure, seconds_of
 from aggregator.intake.tables.row_times import usual_step
+from aggregator.intake.tables.text_tables import is_number
 
 _LEAST_W, _MOST_W = 20, 5_000  # the mean power of a home; outside of it a candidate needs more than its looks
 _PEAK_W = 30_000  # no home's interval of five minutes or more has a higher mean
@@ -89,7 +90,8 @@ def candidates(figures: Sequence[Figure], kind: str, unit: str, look: Look, know
     if kind and unit:
         return found
     if unit and not look.is_register:
-        return [(ENERGY, unit)] if not kind else found  # a named unit may be of any home
+        is_at_rest = look.rises + look.falls == 0 and not _is_possible((ENERGY, unit), look, known, is_told=False)
+        return found if kind else [(ENERGY, unit), *([(REGISTER, unit)] if is_at_rest else [])]  # of any home
     possible = [one for one in found if _is_possible(one, look, known, is_told=bool(kind))]
     likely = [one for one in possible if _LEAST_W <= look.power(one[0]) * FACTORS[one[1]] <= _MOST_W] or possible
     twin = {HOUR: {"kWh": "kW", "Wh": "W"}}.get(look.step_s, {})  # over an hour the energy is the same
@@ -172,7 +174,12 @@ class CategoriesTold(NamedTuple):
 def told_of(names: Sequence[str], rows: Sequence[Row], roles: Roles, known: Known, later: int) -> CategoriesTold:
     """Return what the categories of rows tell; the last rows are `later` ones of the file."""
     category = [tuple([row[place] for place in roles.categories]) for row in rows]
-    every = {values: said_by(" ".join(values)) for values in category}
+    figures = [place for one in roles.figures for place in one.places]
+    every = {
+        values: said
+        for values, row in zip(category, rows, strict=True)
+        if (said := said_by(" ".join(values))).channel or any(is_number(row[place]) for place in figures)
+    }
     gas = {values for values, said in every.items() if "gas" in said.meanings}
     is_gas = (known.meter == "gas") if gas else None
     told = {values: said for values, said in every.items() if not said.is_ignored and is_gas in (None, values in gas)}
@@ -188,7 +195,7 @@ def told_of(names: Sequence[str], rows: Sequence[Row], roles: Roles, known: Know
         place, texts = next(((place, {*some}) for place, some in columns if len({*some}) > 1), (0, set()))
         options = tuple(f"{names[place]}={value}" for value in sorted(texts))
         doubts.append(Doubt("--where", f"several rows of one time tell of {' and '.join(sorted(texts))}", options))
-    return CategoriesTold(tuple(doubts), frozenset(every), is_gas)
+    return CategoriesTold(tuple(doubts), frozenset(category), is_gas)
 
 
 def _meters(

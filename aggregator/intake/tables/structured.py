@@ -127,7 +127,10 @@ def _excel(stream: BinaryIO) -> FileTable:
             (name, [[*map(cell_text, row)] for row in book.get_sheet_by_name(name).to_python()])
             for name in book.sheet_names
         ]
-    except (CalamineError, *_DAMAGED) as error:
+    except BaseException as error:
+        is_damaged = type(error).__name__ == "PanicException"  # of Rust, which is no Exception of Python
+        if not is_damaged and not isinstance(error, (CalamineError, *_DAMAGED)):
+            raise
         raise ConfigurationError(Phrase("the workbook cannot be read: {fault}", fault=str(error)[:80])) from error
     tables = []
     for name, rows in sheets:

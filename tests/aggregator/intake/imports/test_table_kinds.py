@@ -111,9 +111,10 @@ def test_a_site_of_solaredge_is_asked_for_its_direction() -> None:
     assert total(understood(text, direction="export")) == (0, sum(WH))
 
 
-def test_registers_of_a_meter_at_rest_are_registers() -> None:
-    lines = [f"{at:%Y-%m-%d %H:%M},32.123,{0.15 + k / 100:.3f}" for k, at in enumerate(HOURS)]
-    assert total(understood("\n".join(["time,Import kWh,Export kWh", *lines]))) == (0, 950)
+def test_a_meter_at_rest_is_asked_about() -> None:
+    lines = [f"{at:%Y-%m-%d %H:%M},132.123,{0.15 + k / 100:.3f}" for k, at in enumerate(HOURS)]
+    assert total(understood("\n".join(["time,Import kWh,Export kWh", *lines]), figure_kind="register")) == (0, 950)
+    assert asked(understood("\n".join(["time,Import kWh,Export kWh", *lines])))[0] == "--kind"
 
 
 def test_reads_of_a_meter_every_few_months_are_refused_by_name() -> None:
