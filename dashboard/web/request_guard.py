@@ -93,7 +93,6 @@ def knows_token(request: Request) -> bool:
 
 UPLOADS = frozenset({"history.upload"})  # endpoints that read their body last, so the token stands in the address
 SLOWEST = 100_000  # bytes a second of a sender
-DROPPED = 128 << 20  # bytes; so much of a body that is too long is read, since browsers hear no answer before
 MOST_BYTES = 256 * 1024  # bytes of the longest form
 FOREIGN = text("This was not sent from a page of Wattfall, so nothing has been changed. Open the page and try again.")
 TOO_MUCH = text("This is more than Wattfall takes at once, so nothing has been changed.")
@@ -105,14 +104,6 @@ def admit_body(request: Request, most: int) -> None:
     connection: Any = request.environ.get("gunicorn.socket")
     if hasattr(connection, "received_by"):
         connection.received_by += (request.content_length or most) / SLOWEST
-
-
-def drop_body(request: Request) -> None:
-    """Read a body that is too long, up to DROPPED bytes."""
-    admit_body(request, DROPPED)
-    left, stream = min(request.content_length or 0, DROPPED), request.environ["wsgi.input"]
-    while left > 0 and (data := stream.read(min(left, 1 << 16))):
-        left -= len(data)
 
 
 def is_ours(request: Request, url: str = "") -> bool:

@@ -31,12 +31,13 @@ from dashboard.pages.history import history_view
 from dashboard.pages.history.import_jobs import ANSWER, ASKS, CANCEL, READY, TAKE, ImportJob, ImportJobs
 from dashboard.text.language import Language, text
 from dashboard.web.cached_reads import CachedReads
-from dashboard.web.request_guard import admit_body, drop_body, token_for
+from dashboard.web.request_guard import admit_body, token_for
 from dashboard.web.responses import notice, reader_language, render
 
 MOST_BYTES = 50 << 20  # of a file
 AROUND = 4096  # bytes of a form around its file
 UPLOADS = 2  # at once in a process; each takes a thread as long as its sender needs
+DROPPED = 128 << 20  # bytes; so much of a body that is too long is read, since browsers hear no answer before
 REFRESH_S = 2
 OWN_REASON = "on the page of the household"
 CHANGED = text("Something has changed meanwhile. This is how it stands now.")
@@ -124,7 +125,7 @@ def _received(history: HistoryRequest) -> Response | Answer:
     """Take a file from the request, and begin its job."""
     most = MOST_BYTES + AROUND
     if (request.content_length or 0) > most:
-        drop_body(request)
+        _drop_body()
         return _page(history, 413, TOO_LARGE)
     admit_body(request, most)
     try:
@@ -145,6 +146,14 @@ def _received(history: HistoryRequest) -> Response | Answer:
         stream.close()
         return _page(history, 503, FULL)
     return _back(history)
+
+
+def _drop_body() -> None:
+    """Read a body that is too long, up to DROPPED bytes."""
+    admit_body(request, DROPPED)
+    left, stream = min(request.content_length or 0, DROPPED), request.environ["wsgi.input"]
+    while left > 0 and (data := stream.read(min(left, 1 << 16))):
+        left -= len(data)
 
 
 def _back(history: HistoryRequest) -> Answer:
