@@ -68,7 +68,7 @@ def sent(store: Store) -> None:
     put_refusals(store, batch, NOW)
     new_token(store, DEVICE, NOW)
     new_code(store, Device(DEVICE), NOW)
-    bring(store, "start,end,import_wh\n1790000000,1790001800,5\n", device_id=DEVICE, now=NOW)
+    bring(store, "start,end,import_wh\n1790000000,1790001800,5\n", device_id=DEVICE, now=NOW, figure_kind="energy")
     jobs = ImportJobs(store, lambda: NOW)
     assert jobs.begin(Device(DEVICE), "household Ann", "meter.csv", io.BytesIO(b""))
     while (job := jobs.find(Device(DEVICE))) and job.is_open:
