@@ -70,6 +70,7 @@ REASONS = {
     "ambiguous_time": "a local time occurred twice when the clocks went back, and nothing says which one it is",
     "no_such_time": "a local time does not exist, because the clocks went forward",
     "erased": "the data of this time were erased for the household that lived there",
+    "not_your_days": "another household lived there at this time",
     "our_fault": "Wattfall failed to process it, through a fault of its own",
     "contradiction": "another row gives another figure for the same time",
 }
@@ -210,8 +211,7 @@ def check_instant(text: object, now: int) -> int:
     """The instant (UTC seconds) of `at`, if it can be one as of `now`. Raises Refused."""
     if type(text) is not str or len(text) > MAX_TIME:
         raise Refused("bad_time", f"at is {shown(text)}")
-    at = _instant(text)
-    if at > now + AHEAD_S:
+    if (at := _instant(text)) > now + AHEAD_S:
         raise Refused("in_the_future", f"at {text!r} is {at - now} s ahead of the clock")
     return at
 

@@ -15,6 +15,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from functools import cache
+from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -70,6 +71,11 @@ def token() -> str:
     return held
 
 
+def token_for(address: str) -> str:
+    """Return the token of the current session for one address alone, in which it stands."""
+    return sha256(f"{token()} {address}".encode()).hexdigest()[:32]
+
+
 def is_form(request: Request) -> bool:
     """Whether a form of any site could send this request. Other types need CORS permission, which no site has."""
     return request.method not in SAFE and request.mimetype in FORMS
@@ -77,23 +83,34 @@ def is_form(request: Request) -> bool:
 
 def knows_token(request: Request) -> bool:
     """Whether a form carries the token of its session."""
-    held, sent = session.get(FIELD), request.form.get(FIELD, "")
-    return isinstance(held, str) and compare_digest(held.encode(), sent.encode())
+    held = session.get(FIELD)
+    if request.endpoint in UPLOADS:
+        return isinstance(held, str) and compare_digest(token_for(request.path), request.args.get(FIELD, ""))
+    return isinstance(held, str) and compare_digest(held.encode(), request.form.get(FIELD, "").encode())
 
 
 # Form limits
 
+UPLOADS = frozenset({"history.upload"})  # endpoints that read their body last, so the token stands in the address
+SLOWEST = 100_000  # bytes a second of a sender
 MOST_BYTES = 256 * 1024  # bytes of the longest form
 FOREIGN = text("This was not sent from a page of Wattfall, so nothing has been changed. Open the page and try again.")
 TOO_MUCH = text("This is more than Wattfall takes at once, so nothing has been changed.")
+
+
+def admit_body(request: Request, most: int) -> None:
+    """Let a body of up to `most` bytes in, and give it time. Call it after all that may refuse the request."""
+    request.max_content_length = most
+    connection: Any = request.environ.get("gunicorn.socket")
+    if hasattr(connection, "received_by"):
+        connection.received_by += (request.content_length or most) / SLOWEST
 
 
 def is_ours(request: Request, url: str = "") -> bool:
     """Whether a page of this site sent the form, by Sec-Fetch-Site or else by Origin.
 
     `url` is the public address; behind a proxy the host differs. Browsers send no Sec-Fetch-Site without https. A
-    request
-    with neither header comes from no form.
+    request with neither header comes from no form.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:

@@ -21,6 +21,7 @@ from aggregator.core.errors import ConfigurationError, StoreAway, shown
 from aggregator.core.periods import HALF_HOUR, Window, block_start, iso_local, iso_utc
 from aggregator.store.collections import IMPORTS, update_record
 from aggregator.store.layers import layer_of
+from aggregator.store.occupancies import seen_instants
 from aggregator.store.port import Store
 from aggregator.waterfall.levels import recompute, rewrite
 
@@ -135,20 +136,22 @@ def begin_import(store: Store, device: Device, found: "Recognised", source: Sour
     said = found.understanding
     assert said.start is not None
     assert said.end is not None
+    own = seen_instants(device)  # rows of other days are refused
+    first, last = max(said.start, own.start), min(said.end, own.end)
     layout = sha256(repr(found.layout).encode()).hexdigest()[:16]
     for _ in range(TRIES):
         present = imports_of(store, device.device_id)
         same = (source.digest, source.is_correction, layout)
         for one in present:
             if (one.digest, one.is_correction, one.layout) == same and one.state in STANDING:
-                span = {"first": min(one.first, said.start), "last": max(one.last, said.end)}
+                span = {"first": min(one.first, first), "last": max(one.last, last)}
                 resumed = update_import(store, one, STANDING, state=TAKING, **span)
                 if resumed.state == TAKING:
                     return resumed
         number = present[0].number + 1 if present else 1
         how = tuple(f"{one.what}: {one.value}" for one in said.choices)
         record = ImportRecord(
-            device.device_id, number, now, source.by, source.name, source.digest, how, layout, said.start, said.end,
+            device.device_id, number, now, source.by, source.name, source.digest, how, layout, first, last,
             source.is_correction,
         )  # fmt: skip
         if store.put_record(IMPORTS.of(device.device_id), _key(number), _body(record), was=None):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import Refused, shown
+from aggregator.core.errors import Phrase, Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, day_of, day_start
 from aggregator.intake.imports.looks import Look, candidates, one_of, seen, short_of_ends, told_of, unknown_unit
 from aggregator.intake.imports.rows import Layout, RowReader
@@ -77,7 +77,7 @@ def judged(
 
 def edge_doubt(what: str) -> Doubt:
     """Return the question which end of an interval a time is."""
-    text = f"the figure of a row may be of {what} that starts or that ends at its time"
+    text = Phrase("the figure of a row may be of {what} that starts or that ends at its time", what=what)
     return Doubt("--time", text, ("start", "end"))
 
 

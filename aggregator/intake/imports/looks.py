@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import Refused
+from aggregator.core.errors import Phrase, Refused
 from aggregator.core.periods import HOUR
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.imports.rows import FACTORS, Layout, RowReader
@@ -55,9 +55,9 @@ class Look(NamedTuple):
     is_energy: bool
 
     @property
-    def said(self) -> str:
+    def said(self) -> Phrase:
         """Return what is seen, for people."""
-        return f"they rise {self.rises} times and fall {self.falls} times"
+        return Phrase("they rise {rises} times and fall {falls} times", rises=self.rises, falls=self.falls)
 
     def power(self, kind: str) -> float:
         """Return the mean power that they are as one kind, in units of the figures."""

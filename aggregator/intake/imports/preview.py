@@ -26,6 +26,7 @@ _LIKE, _CLEARLY = 0.7, 0.15  # the correlation of the same usage, and how much l
 _COMMON = 5 * 24  # hours that are compared at least
 _MONOTONE, _A_FALL = 24, 4  # energy that rises so often falls more than once in so many rises
 _CHANNELS = ("import", "export", "volume")
+SHOWN_DAYS = 62  # of a short file
 
 
 class FigureCourse:
@@ -110,6 +111,7 @@ def previewed(
         start=preview.start,
         end=preview.end,
         months=tuple((month, _sum(some)) for month, some in months.items()),
+        days=tuple(days.items()) if len(days) <= SHOWN_DAYS else (),
         largest=max(sums.items(), key=lambda one: one[1], default=None),
         smallest=min(sums.items(), key=lambda one: one[1], default=None),
     )

@@ -9,7 +9,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aggregator.core.errors import ConfigurationError, Refused, shown
 from aggregator.core.periods import iso_local
@@ -110,6 +110,7 @@ class Understanding:
     start: int | None = None  # UTC seconds
     end: int | None = None
     months: tuple[tuple[str, Energy], ...] = ()
+    days: tuple[tuple[str, Energy], ...] = ()  # of a short file
     largest: tuple[str, int] | None = None  # a day and its Wh (or litres)
     smallest: tuple[str, int] | None = None
 
@@ -172,6 +173,27 @@ def named_columns(text: str) -> dict[str, str]:
     if len({kind for _, kind, _ in figures} - {POWER} or {POWER}) > 1 or {ENERGY, POWER} <= {one[1] for one in figures}:
         raise ConfigurationError("--columns names both interval energies and registers or power; name only one kind")
     return names
+
+
+_ANSWERS = {  # option -> the field of Known
+    "--dates": "order",
+    "--time": "edge",
+    "--direction": "direction",
+    "--unit": "unit",
+    "--kind": "figure_kind",
+    "--decimal": "decimal",
+    "--timezone": "zone",
+}
+
+
+def answered(known: Known, option: str, answer: str) -> Known:
+    """Return what is known with the answer to a question. Raises ConfigurationError."""
+    if option == "--columns":
+        return known._replace(columns={**known.columns, **named_columns(answer)})
+    if option == "--where":
+        return known._replace(where=(*known.where, answer))
+    fields: dict[str, Any] = {_ANSWERS[option]: answer}
+    return known._replace(is_zone_named=known.is_zone_named or option == "--timezone", **fields)
 
 
 def row_filter(text: str, names: tuple[str, ...]) -> tuple[int, str]:
@@ -244,7 +266,7 @@ PROFILES = (
     Profile("Shelly em1data", ("timestamp", "total act energy"), edge="start", unit="Wh"),
     Profile("Enphase", ("date time", "imported from grid wh", "exported to grid wh")),
     Profile("SolarEdge", ("date", "value", "type", "unit")),
-    Profile("SolarEdge (of a site)", ("date", "value", "time unit", "unit"), told_by="time unit"),
+    Profile("SolarEdge (of a site)", ("date", "value", "time unit", "unit"), told_by="unit"),
     Profile("Low Carbon London", ("lclid", "kwh hh per half hour")),
     Profile("Open Power System Data", ("utc timestamp", "cet cest timestamp")),
     Profile("Tibber", ("from", "to", "consumption", "consumption unit")),

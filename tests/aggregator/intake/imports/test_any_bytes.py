@@ -74,7 +74,7 @@ def test_an_archive_that_inflates_without_end_is_refused() -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.csv", b"\x00" * (60 << 20))
 
-    assert said_of(target.getvalue()) == "the archive holds more than 50 MB; import it in parts"
+    assert said_of(target.getvalue()) == "the file holds more than 50 MB; import it in parts"
 
 
 def test_entities_of_xml_are_refused() -> None:
