@@ -104,9 +104,9 @@ class Neighbours:
         newest = self._newest_register(reading.device_id, channel)
         if newest is None or newest.at <= point.at or newest.wh > point.wh:
             return False
-        before, after = (list(islice(self._side(reading, position, side, is_far=True), NEAREST)) for side in (-1, +1))
+        after = list(islice(self._side(reading, position, +1, is_far=True), NEAREST))
         is_other = len(after) < NEAREST or can_follow(point, after[0], device.max_power_w) or after[0].wh >= newest.wh
-        if is_other or _is_ahead(before, after):
+        if is_other or _is_ahead(list(islice(self._side(reading, position, -1, is_far=True), NEAREST)), after):
             return False
         is_near = point.wh - newest.wh <= max(newest.wh - after[0].wh, DAY_WH)
         is_run = runs_on_plainly(after, device.max_power_w)
@@ -135,8 +135,9 @@ class Neighbours:
         could_be_now = elapsed > 0 and point.wh > newest.wh and can_follow(newest, arrived, device.max_power_w)
         if not could_be_now or abs(reading.at - self._now) <= abs(live.at - live.received_at):
             return False
-        before, after = (list(islice(self._side(reading, position, side, is_far=True), NEAREST)) for side in (-1, +1))
-        is_other = any(can_follow(point, one, device.max_power_w) for one in after) or _is_ahead(before, after)
+        after = list(islice(self._side(reading, position, +1, is_far=True), NEAREST))
+        is_other = any(can_follow(point, one, device.max_power_w) for one in after)
+        is_other = is_other or _is_ahead(list(islice(self._side(reading, position, -1), NEAREST)), after)
         return not is_other and not _overridden(reading.at, newest.at, device)
 
     def _newest_register(self, device_id: str, channel: tuple[str, int]) -> RegisterPoint | None:
@@ -166,12 +167,12 @@ class Neighbours:
                     yield _point(one, position)
 
     def _far(self, device_id: str, at: int, side: int) -> Iterator[int]:
-        """Yield the nearest blocks beyond `at` with readings of the device, past a week of imports."""
+        """Yield the nearest block beyond `at` with readings of the device, past a week of imports."""
         week = range(at + side * HALF_HOUR, at + side * A_WEEK * HALF_HOUR, side * HALF_HOUR)
         new = (start for start in week if (device_id, start) in self._chunk)
         found = (start for count in (1, A_WEEK) for start in self._store.block_starts(device_id, at, side * count))
         stored = (start for start in found if self._load((device_id, start)))
-        yield from sorted({*islice(new, NEAREST), *islice(stored, NEAREST)}, reverse=side < 0)[:NEAREST]
+        yield from sorted([*islice(stored, 1), *islice(new, 1)], reverse=side < 0)[:1]
 
     def _at(self, device_id: str, at: int) -> Reading | None:
         """Return what is known of an instant: the stored reading and that of the chunk as one."""
@@ -225,7 +226,7 @@ _FITS, _STANDS_STILL, _CONTRADICTS, _COLLIDES = range(4)
 
 def _is_ahead(before: Sequence[RegisterPoint], after: Sequence[RegisterPoint]) -> bool:
     """Whether the readings after a gap were dated ahead: the register hardly rose. All are nearest first."""
-    if len(before) < NEAREST or not after:
+    if len(before) < LEAST or not after:
         return False
     rise, seconds = before[0].wh - before[-1].wh, before[0].at - before[-1].at
     risen, silent_s = after[0].wh - before[0].wh, after[0].at - before[0].at

@@ -266,7 +266,7 @@ PROFILES = (
     Profile("Shelly em1data", ("timestamp", "total act energy"), edge="start", unit="Wh"),
     Profile("Enphase", ("date time", "imported from grid wh", "exported to grid wh")),
     Profile("SolarEdge", ("date", "value", "type", "unit")),
-    Profile("SolarEdge (of a site)", ("date", "value", "time unit", "unit"), told_by="time unit"),
+    Profile("SolarEdge (of a site)", ("date", "value", "time unit", "unit"), told_by="unit"),
     Profile("Low Carbon London", ("lclid", "kwh hh per half hour")),
     Profile("Open Power System Data", ("utc timestamp", "cet cest timestamp")),
     Profile("Tibber", ("from", "to", "consumption", "consumption unit")),

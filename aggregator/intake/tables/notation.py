@@ -33,7 +33,7 @@ _CLOCK = (
     r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?"
 )
 _COMPACT_CLOCK = r"(?P<h2>[0-9]{2})(?P<min2>[0-9]{2})(?P<sec2>[0-9]{2})?"
-_OFFSET = r"(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?|[A-Z]{3,4})"
+_OFFSET = r"(?:[A-Z]{3,4}(?=[+-]))?(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?|[A-Z]{3,4})"
 _TIME = re.compile(rf"{_DATE}(?:,?(?:[ T_]+|(?<=[0-9]{{8}})T?)(?:{_CLOCK}|{_COMPACT_CLOCK})(?: ?\(?{_OFFSET}\)?)?)?")
 _CLOCK_ALONE = re.compile(rf"{_CLOCK}|{_COMPACT_CLOCK}")
 _NAMED_OFFSETS = {  # hours; a name that more than one zone has (IST) is none

@@ -105,10 +105,12 @@ def test_the_instants_beside_local_times_are_taken() -> None:
 
 
 def test_a_site_of_solaredge_is_asked_for_its_direction() -> None:
-    values = [{"date": f"{at:%Y-%m-%d %H:%M:%S}", "value": float(wh)} for at, wh in zip(HOURS, WH, strict=True)]
-    text = json.dumps({"energy": {"timeUnit": "HOUR", "unit": "Wh", "values": values}})
-    assert asked(understood(text)) == ["--direction"]
-    assert total(understood(text, direction="export")) == (0, sum(WH))
+    values = [
+        {"date": f"{at:%Y-%m-%d %H:%M:%S} CEST+0200", "value": float(wh)} for at, wh in zip(HOURS, WH, strict=True)
+    ]
+    text = json.dumps({"energy": {"timeUnit": "QUARTER_OF_AN_HOUR", "unit": "Wh", "values": values}})
+    assert asked(understood(text, edge="start")) == ["--direction"]
+    assert total(understood(text, direction="export", edge="start")) == (0, sum(WH))
 
 
 def test_a_meter_at_rest_is_asked_about() -> None:
