@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, set_props
+from flask import Flask
 
 from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.intake.clocks import ServerClock
@@ -13,21 +14,24 @@ from aggregator.intake.ingest_endpoint import IngestEndpoint
 from aggregator.operations.metrics import Metrics, Readiness
 from aggregator.settings import Settings
 from aggregator.store.port import Store
-from aggregator.support.audit import Audit
 from dashboard.accounts.access import viewer
 from dashboard.accounts.users import Passwords
 from dashboard.api import api_routes
 from dashboard.charts.view import View
 from dashboard.pages.account import account_page
+from dashboard.pages.account.sign_in_page import AuthServices
 from dashboard.pages.admin import admin_pages
 from dashboard.pages.admin.admin_forms import AdminServices
+from dashboard.pages.history import history_page
+from dashboard.pages.history.history_page import HistoryServices
+from dashboard.pages.history.import_jobs import ImportJobs
 from dashboard.pages.household import page_callbacks, slots
 from dashboard.pages.household.page import INDEX, RENDERER, layout, region_of
 from dashboard.pages.household.page_callbacks import show_live, show_page
-from dashboard.pages.support import support_pages
+from dashboard.pages.support import data_quality, support_pages
 from dashboard.pages.tariff import tariff_page
 from dashboard.text.language import text
-from dashboard.web import ingest_routes, request_guard, responses, user_limits
+from dashboard.web import request_guard, responses, user_limits
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import compress, hashes, reader_language, secure
@@ -47,6 +51,7 @@ def create_app(
     """Return the app of an installation. `clock` gives UTC seconds. Raises ConfigurationError if sign-in is unsafe."""
     app = _App(
         "dashboard",
+        server=_Server("dashboard"),  # type: ignore[arg-type] # Dash takes a Flask, as it documents
         title="Wattfall",
         update_title="",
         assets_folder=str(responses.folder()),
@@ -68,12 +73,7 @@ def create_app(
     add_callbacks(app, data)
     page_callbacks.add_routes(app.server, data)
     api_routes.add_routes(app.server, data)
-    tariff_page.add_routes(app.server, data, store)
-    support_pages.add_routes(app.server, data, Audit(store, settings.audit_secrets))
-    admin_pages.add_routes(
-        app.server,
-        AdminServices(services.audit, services.accounts, settings, services.mailer, services.factors),
-    )
+    _add_pages(app.server, settings, data, services, ImportJobs(store, clock))
     ingest = IngestEndpoint(
         store,
         settings.timezone,
@@ -81,12 +81,32 @@ def create_app(
         server_clock=server_clock or ServerClock(),
         count=metrics.count,
     )
-    ingest_routes.add_routes(app.server, ingest)
+    api_routes.add_ingest(app.server, ingest)
     request_guard.install_callback_check(app.server, app.callback_map)
     responses.serve(app.server)
     compress(app.server)  # after the headers: hooks run last to first
     secure(app.server, [*app.csp_hashes(), *hashes(INDEX)])
     return app
+
+
+def _add_pages(server: Flask, settings: Settings, data: CachedReads, services: AuthServices, jobs: ImportJobs) -> None:
+    """Add the pages without Dash."""
+    tariff_page.add_routes(server, data, services.store)
+    history_page.add_routes(
+        server, HistoryServices(data, jobs, services.audit, services.throttle, data_quality.reason_words)
+    )
+    support_pages.add_routes(server, data, services.audit)
+    admin_pages.add_routes(
+        server, AdminServices(services.audit, services.accounts, settings, services.mailer, services.factors)
+    )
+
+
+class _Server(Flask):
+    """Flask whose views and hooks are no coroutines; it looks whether they are at each of a request's twenty calls."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function."""
+        return func
 
 
 class _App(Dash):

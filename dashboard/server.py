@@ -27,8 +27,8 @@ from aggregator.intake.ingest_endpoint import IngestEndpoint
 from aggregator.operations.metrics import Metrics, Readiness
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
+from dashboard.api import api_routes
 from dashboard.app import create_app
-from dashboard.web import ingest_routes
 from dashboard.web.cache import check_cache
 from dashboard.web.responses import observe
 
@@ -267,7 +267,7 @@ def serve_ingest(settings: Settings, host: str, check: Check) -> None:
 def create_ingest_server(store: Store, default_zone: str, endpoint: IngestEndpoint | None = None) -> Flask:
     """Return a server with `POST /ingest` and `/health` only."""
     server = Flask("ingest", static_folder=None)
-    ingest_routes.add_routes(server, endpoint or IngestEndpoint(store, default_zone))
+    api_routes.add_ingest(server, endpoint or IngestEndpoint(store, default_zone))
     server.add_url_rule("/health", "health", lambda: "OK")
     return server
 

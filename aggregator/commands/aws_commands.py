@@ -6,6 +6,7 @@ Errors are one line on stderr with exit code 2.
 import json
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,7 +176,11 @@ def package_command(folder: Path) -> None:
     "--interval", type=click.IntRange(1, 1800), default=10, show_default=True, help="Seconds between readings."
 )
 @click.option("--window", type=click.IntRange(0, 300), help="Seconds of readings written together [the template's].")
-@click.option("--shards", type=click.IntRange(0, 10_000), help="Of the coalescing stream; 0: on demand.")
+@click.option(
+    "--shards",
+    type=click.IntRange(0, 10_000),
+    help="Of the stream [the template's; of edges 1]; 0: on demand.",
+)
 @click.option("--edge", is_flag=True, help="Half-hour blocks from the device.")
 @click.option("--http", is_flag=True, help="By the HTTP API; an edge then also sends live readings.")
 @click.option("--tariff", is_flag=True, help="With half-hourly prices.")
@@ -214,7 +219,9 @@ def _plan(devices: int, interval: int, own: Mapping[str, float], options: Mappin
     flags["is_http"] = options["http"]
     given = {name: value for name, value in wanted.items() if value is not None}
     more = {"statuses": options["statuses"], **flags, **given}
-    return plan_of(own, alarm_count(), devices=devices, interval_s=interval, **more)
+    plan = plan_of(own, alarm_count(), devices=devices, interval_s=interval, **more)
+    wants_fewer = plan.is_edge and "shards" not in given  # the template's number is for a reading every 10 s
+    return replace(plan, shards=recommended(plan)["Shards"]) if wants_fewer else plan
 
 
 def _costs_json(plan: Plan, own: Mapping[str, float], found: list[CostRow], sums: list[CostRow]) -> dict[str, object]:

@@ -14,6 +14,7 @@ from aggregator.commands import console, edge_command, operations_commands, supp
 from aggregator.commands.aws_commands import costs_command, package_command, replay_command, tables_group
 from aggregator.commands.console import find_device, opened, with_store
 from aggregator.commands.device_commands import device
+from aggregator.commands.edge_command import chunks
 from aggregator.commands.import_commands import import_command
 from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
@@ -21,7 +22,6 @@ from aggregator.core.documents import as_json
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.live import live_json
 from aggregator.intake.ingest import Outcome, ingest_lines
-from aggregator.intake.lines import chunks
 from aggregator.settings import Settings
 from aggregator.store import all_devices
 from aggregator.support.device_state import arrival_state

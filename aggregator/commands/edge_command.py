@@ -3,15 +3,19 @@
 It takes readings from a broker or standard input (`Lines`), and sends them to a server or a broker.
 """
 
+import io
 import logging
+import os
 import queue
+import select
+import stat
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
 
@@ -20,13 +24,13 @@ from aggregator.commands.process_commands import announced, subscribed, with_bro
 from aggregator.core.documents import NETTINGS
 from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.periods import DAY_S
+from aggregator.core.readings import MAX_LINE
 from aggregator.intake.edge.edge import Edge, TrafficReport
 from aggregator.intake.edge.ingest_client import HttpIngestClient
 from aggregator.intake.formats import FORMATS, read_whole
 from aggregator.intake.formats.dsmr import telegrams
 from aggregator.intake.formats.message import DeviceRules, Origin
 from aggregator.intake.ingest import Received
-from aggregator.intake.lines import chunks
 from aggregator.settings import Settings, data_folder, sqlite_url
 from aggregator.store import open_store
 
@@ -40,6 +44,9 @@ _CHUNKS = 4  # chunks of lines in memory
 TakeIn = Callable[[float], int | None]  # seconds to wait -> number taken in; None at the end
 LIVE_S = 60
 log = logging.getLogger("wattfall.edge")
+CHUNK = 8 << 20  # bytes; about 55,000 readings
+IDLE_S = 0.2  # a pipe idle for this time yields its lines
+_BOM = b"\xef\xbb\xbf"
 
 
 class ServerOptions(NamedTuple):
@@ -217,3 +224,44 @@ class Lines:
 
 
 COMMANDS = (edge_command,)
+
+
+# Lines of a file or a pipe, in chunks of bounded memory
+
+
+def chunks(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """Yield the lines of a binary stream in chunks, without line ends; a line is cut after MAX_LINE."""
+    rest, is_first = b"", True
+    for data in _pieces(stream):
+        lines = (rest + data.removeprefix(_BOM) if is_first else rest + data).split(b"\n")
+        is_first = False
+        rest = lines.pop()[: MAX_LINE + 1]
+        yield lines
+    if rest:
+        yield [rest]
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    descriptor = _pipe(stream)
+    while data := stream.read(CHUNK) if descriptor is None else _available(descriptor):
+        yield data
+
+
+def _pipe(stream: BinaryIO) -> int | None:
+    """Return the descriptor of a stream that may block; None for a file."""
+    try:
+        descriptor = stream.fileno()
+    except io.UnsupportedOperation:
+        return None
+    return None if stat.S_ISREG(os.fstat(descriptor).st_mode) else descriptor
+
+
+def _available(descriptor: int) -> bytes:
+    """Return the bytes in a pipe, up to CHUNK; wait for the first byte, and IDLE_S for more."""
+    data = os.read(descriptor, CHUNK)
+    pieces, size = [data], len(data)
+    while data and size < CHUNK and select.select([descriptor], [], [], IDLE_S)[0]:
+        data = os.read(descriptor, CHUNK)
+        pieces.append(data)
+        size += len(data)
+    return b"".join(pieces)

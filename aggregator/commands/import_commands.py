@@ -29,8 +29,8 @@ from aggregator.intake.imports.import_records import Source, check_undo, digest_
 from aggregator.intake.imports.import_report import ImportReport, summary
 from aggregator.intake.imports.importing import Bar, changed_days, take
 from aggregator.intake.imports.recognise import Progress, Recognised, recognised
-from aggregator.intake.imports.understanding import BRAKES, Doubt, Known, named_columns
-from aggregator.intake.imports.vocabulary import ENERGY, EXPORT, IMPORT, NET, POWER, PROFILES, REGISTER, UNITS
+from aggregator.intake.imports.understanding import BRAKES, PROFILES, Doubt, Known, answered, named_columns
+from aggregator.intake.imports.vocabulary import ENERGY, EXPORT, IMPORT, NET, POWER, REGISTER, UNITS
 from aggregator.intake.tables.notation import ORDERS, SIGNS, interval_of
 from aggregator.intake.tables.structured import STRUCTURES, open_table
 from aggregator.settings import Settings
@@ -39,15 +39,6 @@ from aggregator.store.port import Store
 from aggregator.support.actions import record_import
 from aggregator.support.audit import Audit
 from aggregator.waterfall.worker import drain
-
-_ANSWERS = {  # option -> the field of Known
-    "--dates": "order",
-    "--time": "edge",
-    "--direction": "direction",
-    "--unit": "unit",
-    "--kind": "figure_kind",
-    "--decimal": "decimal",
-}
 
 
 def _list_formats(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
@@ -113,7 +104,7 @@ def _import(
         zone, int(time.time()), device.max_power_w, device.kind, order or "", edge or "", direction or "",
         unit or "", figure_kind or "", decimal or "", interval_of(interval) if interval else None, where,
         named_columns(columns) if columns else {}, is_zone_named=bool(timezone),
-        usage=partial(stored_usage, store, device_id),
+        usage=partial(stored_usage, store, device),
     )  # fmt: skip
     may_ask = sys.stdin.isatty() and not yes
     with _stopping() as stop, ExitStack() as stack:
@@ -183,7 +174,7 @@ def _certain(
         doubt = found.understanding.doubts[0]
         if not may_ask or not doubt.values:
             raise ConfigurationError(_question(doubt))
-        known = _answered(known, doubt, click.prompt(doubt.text, type=click.Choice(doubt.values), err=True))
+        known = answered(known, doubt.option, click.prompt(doubt.text, type=click.Choice(doubt.values), err=True))
     for brake in found.understanding.brakes:
         click.echo(f"wattfall: nothing is taken: {brake.text}; see {brake.option}", err=True)
     if found.understanding.brakes:
@@ -194,15 +185,6 @@ def _certain(
 def _question(doubt: Doubt) -> str:
     examples = " or ".join(f"{doubt.option} {shlex.quote(value)}" for value in doubt.values)
     return f"{doubt.text}; say which with {examples or doubt.option}"
-
-
-def _answered(known: Known, doubt: Doubt, answer: str) -> Known:
-    if doubt.option == "--columns":
-        return known._replace(columns={**known.columns, **named_columns(answer)})
-    if doubt.option == "--where":
-        return known._replace(where=(*known.where, answer))
-    answers: dict[str, Any] = {_ANSWERS[doubt.option]: answer}
-    return known._replace(**answers)
 
 
 def _say(report: ImportReport, zone: str, *, is_dry: bool) -> None:

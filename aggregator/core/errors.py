@@ -1,4 +1,4 @@
-"""The errors that Wattfall raises on purpose, named by the caller's remedy, and `shown`, which quotes a value.
+"""The errors that Wattfall raises on purpose, named by the caller's remedy; `Phrase`, their sentences; `shown`.
 
 WattfallError
 ├── Refused             skip: this reading (or message) is unusable; `reason` names the rule that it breaks
@@ -9,7 +9,21 @@ WattfallError
 └── StoreAway           retry: the store is busy or out of reach for the moment
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
+
+
+class Phrase(str):
+    """A sentence for people with its template and values, so that a page can say it in another language."""
+
+    template: str
+    values: Mapping[str, object]  # a value may be a Phrase itself
+
+    def __new__(cls, template: str, /, **values: object) -> "Phrase":
+        """Return `template` with its values filled in."""
+        made = super().__new__(cls, template.format(**values))
+        made.template, made.values = template, values
+        return made
 
 
 class WattfallError(Exception):
@@ -46,7 +60,7 @@ class StoreAway(WattfallError):
 
 
 def shown(value: object) -> str:
-    """Quote a value for a message: one line, at most 60 characters, numbers as written."""
+    """Return a value, quoted for a message: one line, at most 60 characters, numbers as written."""
     try:
         text = "missing" if value is None else str(value) if isinstance(value, Decimal) else repr(value)
     except (ValueError, RecursionError):  # integers of thousands of digits, lists a thousand deep

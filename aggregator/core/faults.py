@@ -1,6 +1,6 @@
 """Faults, rollovers and meter exchanges: which readings of a register are believed. Pure.
 
-`segments` cuts a register into one piece of believed readings per meter.
+`judge` cuts a register into one piece of believed readings per meter, without energy between them.
 
 **A break** between two runs (`registers.runs_of`) has these explanations, tried in this order:
 
@@ -16,10 +16,9 @@
 4. A *clock put back*: the register rises at once by no more than the home uses in the time for which it is known, and
    in CLOCK_S. The readings of that time contradicted earlier ones and were put aside. The piece continues.
 5. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
-6. Otherwise the run is too short to tell, and is dropped.
+6. Otherwise the run is too short to tell, or its clock was ahead (a dip that fits into a gap before it): it is dropped.
 
-The decision changes when a later reading returns, until FAULT_S after the break. A person's exchange override decides
-first.
+A later reading may change the decision, until FAULT_S after the break. A person's exchange override comes first.
 """
 
 from bisect import bisect_left, bisect_right
@@ -36,6 +35,7 @@ from aggregator.core.registers import (
     ROUNDING_WH,
     Register,
     Run,
+    fits_into_gap,
     follows,
     frozen_since,
     gap_positions,
@@ -79,14 +79,6 @@ class RegisterJudgement(NamedTuple):
     rollovers: list[Rollover]
 
 
-# Decisions
-
-
-def segments(points: Register, max_power_w: int) -> list[Register]:
-    """Return the pieces of believed readings, one per meter, without energy between them."""
-    return judge(points, max_power_w).pieces
-
-
 def judge(points: Register, max_power_w: int) -> RegisterJudgement:
     """Decide every break of a register. The first reading is believed."""
     levels = list(points.whs)
@@ -112,7 +104,7 @@ def judge(points: Register, max_power_w: int) -> RegisterJudgement:
         elif modulus := _modulus(level, runs, piece, following, max_power_w):
             raised += modulus
             rollovers.append(Rollover(level.ats[good], level.ats[start], modulus))
-        elif not _is_exchange(level, runs, good, following, max_power_w):
+        elif not _is_exchange(level, runs, piece, following, max_power_w):
             following += 1
             continue
         elif not _is_put_back(level, piece, start):
@@ -133,9 +125,7 @@ def _piece(level: Register, positions: Sequence[int], lifted: dict[int, int]) ->
     return Register([level.ats[i] for i in positions], whs, [level.meters[i] for i in positions])
 
 
-def _return(
-    level: Register, runs: Sequence[Run], good: int, following: int, max_power_w: int
-) -> tuple[int, int] | None:
+def _return(level: Register, runs: list[Run], good: int, following: int, max_power_w: int) -> tuple[int, int] | None:
     """Return the run and position at which a register goes on after `good`; a fault begins with the run `following`."""
     ats, whs, *_ = level
     strange = runs[following].first
@@ -164,10 +154,14 @@ def _return(
 
 def _is_dip(level: Register, good: int, strange: int, position: int) -> bool:
     """Whether a fault from one position to another one is short enough to end within a run."""
-    seconds, readings = level.ats[position] - level.ats[strange], position - strange
     if 2 * level.whs[strange] < level.whs[good]:
-        return seconds <= DECIDE_S or readings <= DECIDE_READINGS
-    return seconds <= DIP_S or (readings <= DIP_READINGS and seconds <= FAULT_S)
+        return level.ats[position] - level.ats[strange] <= DECIDE_S or position - strange <= DECIDE_READINGS
+    return is_short(level.ats, strange, position)
+
+
+def is_short(ats: Sequence[int], first: int, last: int) -> bool:
+    """Whether readings are no more than a dip may have."""
+    return ats[last] - ats[first] <= DIP_S or (last - first <= DIP_READINGS and ats[last] - ats[first] <= FAULT_S)
 
 
 def _thawed(level: Register, piece: Sequence[int], start: int, max_power_w: int) -> int | None:
@@ -209,6 +203,9 @@ def _overshot(
     count = bisect_right(piece, base, bisect_left(piece, earliest), key=lambda one: whs[one] + lifted[one])
     is_run = is_long_enough(level, run.first, _end(level, runs, following, max_power_w))
     is_outdone = returned and (returned[1] == runs[returned[0]].first or ats[run.first] - ats[last] <= FAULT_S)
+    is_outdone = is_outdone or _is_ahead(
+        level, piece, run.first, _end(level, runs, following, max_power_w, is_all=True)
+    )
     if count == len(piece) or not whs[run.first] or not is_run or is_outdone:
         return None
     if not count:
@@ -234,7 +231,7 @@ def _is_elsewhere(level: Register, piece: Sequence[int], start: int) -> bool:
     """Whether a whole piece, the first one, belongs to a later time: a stretch apart, a little above what follows."""
     ats, whs, *_ = level
     fall, seconds = whs[piece[-1]] - whs[start], ats[piece[-1]] - ats[piece[0]]
-    is_apart = ats[start] - ats[piece[-1]] > max(seconds, DIP_S)
+    is_apart = LONGEST_S >= ats[start] - ats[piece[-1]] > max(seconds, DIP_S)
     is_small = fall * LEAP < whs[start] and fall * 3600 <= _most_w(level, piece) * FAULT_S
     is_small &= is_long_enough(level, piece[0], piece[-1]) and not is_other_meter(level, piece[-1], start)
     return is_apart and is_small
@@ -274,9 +271,7 @@ def _is_put_back(level: Register, piece: Sequence[int], start: int) -> bool:
     return rise >= 0 and silent_s <= LONGEST_S and is_small and not is_other_meter(level, piece[-1], start)
 
 
-def _modulus(
-    level: Register, runs: Sequence[Run], piece: Sequence[int], following: int, max_power_w: int
-) -> int | None:
+def _modulus(level: Register, runs: list[Run], piece: Sequence[int], following: int, max_power_w: int) -> int | None:
     """Return the number at which the register has started again between a piece and a run, or None."""
     ats, whs, *_ = level
     good, run, last = piece[-1], runs[following], _end(level, runs, following, max_power_w)
@@ -296,25 +291,29 @@ def _modulus(
     return None
 
 
-def _is_exchange(level: Register, runs: Sequence[Run], good: int, following: int, max_power_w: int) -> bool:
+def _is_ahead(level: Register, piece: Sequence[int], first: int, last: int) -> bool:
+    """Whether readings fit into a gap of the piece before them: their clock was ahead."""
+    near = piece[bisect_left(piece, level.ats[first] - FAULT_S, key=level.ats.__getitem__) :]
+    return is_short(level.ats, first, last) and fits_into_gap(level, near, first, last)
+
+
+def _is_exchange(level: Register, runs: Sequence[Run], piece: Sequence[int], following: int, max_power_w: int) -> bool:
     """Whether a run shows another meter: for long enough, or by its meter id while nothing contradicts."""
     first, last = runs[following].first, _end(level, runs, following, max_power_w, is_all=True)
-    is_last = last + 1 == len(level.ats)
+    is_last, is_other = last + 1 == len(level.ats), is_other_meter(level, piece[-1], first)
+    if not is_other and _is_ahead(level, piece, first, last):
+        return False
     if not level.whs[last] and not is_last and level.ats[last + 1] - level.ats[first] <= FAULT_S:
         return False  # a meter that never leaves 0 is a fault before an exchange
-    return is_long_enough(level, first, last) or (is_last and is_other_meter(level, good, first))
+    return is_long_enough(level, first, last) or (is_last and is_other)
 
 
 def _end(level: Register, runs: Sequence[Run], following: int, max_power_w: int, *, is_all: bool = False) -> int:
     """Return the last position of a run and of those that go on from it: until they are long enough, or of all."""
     first = runs[following].first
     while following + 1 < len(runs) and (is_all or not is_long_enough(level, first, runs[following].last)):
-        if not _goes_on(level, runs[following].last, runs[following + 1].first, max_power_w):
+        one, other = runs[following].last, runs[following + 1].first  # perhaps with a leap, or a person's override
+        if not follows(level, one, other, max_power_w) and overridden(level, one, other) is not True:
             break
         following += 1
     return runs[following].last
-
-
-def _goes_on(level: Register, one: int, other: int, max_power_w: int) -> bool:
-    """Whether a reading goes on from another one, perhaps with a leap, or starts a meter by a person's override."""
-    return follows(level, one, other, max_power_w) or overridden(level, one, other) is True

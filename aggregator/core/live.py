@@ -50,7 +50,7 @@ class Live(NamedTuple):
         return self.at if self.power_at is None else self.power_at
 
 
-_FIELD_INSTANTS = {"power_w": "power_at", "import_wh": "import_at", "export_wh": "export_at"}
+FIELD_INSTANTS = {"power_w": "power_at", "import_wh": "import_at", "export_wh": "export_at"}
 
 
 def merged_live(stored: Live, new: Live) -> Live:
@@ -60,7 +60,7 @@ def merged_live(stored: Live, new: Live) -> Live:
     """
     is_newer = new.at > stored.at
     last = new if is_newer else stored
-    power, imported, exported = (_newest(new, stored, name, last.at) for name in _FIELD_INSTANTS)
+    power, imported, exported = (_newest(new, stored, name, last.at) for name in FIELD_INSTANTS)
     first, second = (new, stored) if new.at >= stored.at else (stored, new)
     arrivals = (*stored.arrivals, Arrival(stored.at, stored.received_at))[-REMEMBERED:] if is_newer else stored.arrivals
     return Live(
@@ -78,7 +78,7 @@ def _newest(new: Live, stored: Live, name: str, last: int) -> _Known:
     """Return the newest known value of a field."""
     best, best_at = None, -1
     for state in (stored, new):
-        value, at = getattr(state, name), getattr(state, _FIELD_INSTANTS[name])
+        value, at = getattr(state, name), getattr(state, FIELD_INSTANTS[name])
         at = state.at if at is None else at
         if value is not None and at >= best_at:
             best, best_at = value, at
@@ -182,7 +182,7 @@ def live_json(live: Live) -> dict[str, object]:
     fields = {name: value for name, value in live._asdict().items() if name != "arrivals" and name[-3:] != "_at"}
     instants = {
         instant: None if getattr(live, name) is None else periods.iso_utc(live.at if at is None else at)
-        for name, instant in _FIELD_INSTANTS.items()
+        for name, instant in FIELD_INSTANTS.items()
         for at in [getattr(live, instant)]
     }
     return fields | {"at": periods.iso_utc(live.at), "received_at": periods.iso_utc(live.received_at)} | instants

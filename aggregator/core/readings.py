@@ -14,7 +14,8 @@ make is its import), or `cad-1~1` to `cad-1~9`. A message that breaks a rule rai
     {"device_id": "home-1", "start": "2026-11-23T10:00:00Z", "end": "2026-11-23T10:30:00Z", "import_wh": 214}
 
 At least one of `import_wh`, `export_wh` and `volume_l` (litres of gas) is present; `source` is optional text. An
-interval has whole seconds, up to LONGEST_INTERVAL_S, and is stored as it is; `core.energy` decides what of it counts.
+interval lasts up to LONGEST_INTERVAL_S; `core.timeline` decides what of it counts. Messages of one span, of any source,
+are merged like readings of one instant: the value received last counts.
 """
 
 import json
@@ -69,6 +70,7 @@ REASONS = {
     "ambiguous_time": "a local time occurred twice when the clocks went back, and nothing says which one it is",
     "no_such_time": "a local time does not exist, because the clocks went forward",
     "erased": "the data of this time were erased for the household that lived there",
+    "not_your_days": "another household lived there at this time",
     "our_fault": "Wattfall failed to process it, through a fault of its own",
     "contradiction": "another row gives another figure for the same time",
 }
@@ -209,8 +211,7 @@ def check_instant(text: object, now: int) -> int:
     """The instant (UTC seconds) of `at`, if it can be one as of `now`. Raises Refused."""
     if type(text) is not str or len(text) > MAX_TIME:
         raise Refused("bad_time", f"at is {shown(text)}")
-    at = _instant(text)
-    if at > now + AHEAD_S:
+    if (at := _instant(text)) > now + AHEAD_S:
         raise Refused("in_the_future", f"at {text!r} is {at - now} s ahead of the clock")
     return at
 
@@ -266,8 +267,6 @@ def _lenient(line: bytes, error: Exception) -> object:
     except (ValueError, RecursionError):
         raise Refused("malformed_json", str(error)[:120]) from None
 
-
-# Intervals
 
 LONGEST_INTERVAL_S = 90_000  # the 25-hour day in autumn
 

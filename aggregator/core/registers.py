@@ -112,6 +112,17 @@ def _longest_step(steps: Sequence[int], place: int) -> float:
     return RHYTHMS * median([min(step, LONGEST_STEP_S) for step in near]) if near else 0
 
 
+def fits_into_gap(points: Register, piece: Sequence[int], first: int, last: int) -> bool:
+    """Whether readings fit between two neighbours of a piece (positions), by their values and by their time."""
+    ats, whs, *_ = points
+    after = bisect_right(piece, whs[first], key=whs.__getitem__)
+    if not 0 < after < len(piece):
+        return False
+    one, other = piece[after - 1], piece[after]
+    is_long = ats[other] - ats[one] >= max(MAX_GAP_S, ats[last] - ats[first])
+    return is_long and whs[one] <= whs[first] and whs[last] <= whs[other]
+
+
 def register_at(piece: Register, at: int) -> int:
     """Return the register at an instant within a piece: interpolated between two readings, Wh, rounded down."""
     ats, whs, *_ = piece

@@ -21,7 +21,7 @@ from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 
-from aggregator.core.faults import segments
+from aggregator.core.faults import judge
 from aggregator.core.periods import Window
 from aggregator.core.readings import Interval
 from aggregator.core.registers import Register, gap_positions, register_at
@@ -122,7 +122,7 @@ def timeline(
 
     `edges` are the boundaries of consecutive half hours in UTC seconds. Outside of them the timeline may lack spans.
     """
-    return timeline_of(segments(points, max_power_w), intervals, edges)
+    return timeline_of(judge(points, max_power_w).pieces, intervals, edges)
 
 
 def timeline_of(

@@ -55,7 +55,7 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         _clear_quarantine(store, device, stay)
         yield
         yield from erase_device_records(store, stay, now)
-        audit.erase_reasons(stay.device_id, stay.start, min(stay.end, now))
+        audit.erase_reasons(stay.device_id, stay.start, min(audit.time_of(stay.device_id, "", stay.span).end, now))
         yield
     for person in plan.people:
         for name in person.ids:

@@ -17,7 +17,7 @@ import orjson
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, shown
-from aggregator.core.faults import segments
+from aggregator.core.faults import judge
 from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY, LEVELS, Window, block_start
 from aggregator.core.readings import Reading
 from aggregator.core.registers import CHANNELS, parse_overrides, register_at, register_of
@@ -137,7 +137,7 @@ def _boundaries(store: Store, device: Device, at: int) -> Iterator[Boundary]:
     layers = {layer: store.layer_readings(*span, layer) for layer in sorted((*imports, OWN), reverse=True)}
     overrides, values = parse_overrides(device.exchange_overrides), defaultdict[int, dict[str, int]](dict)
     for channel in CHANNELS:
-        for piece in segments(register_of(readings, channel, overrides), device.max_power_w):
+        for piece in judge(register_of(readings, channel, overrides), device.max_power_w).pieces:
             if piece.ats[0] < at <= piece.ats[-1]:
                 place = bisect_left(piece.ats, at)
                 near = {*piece.ats[place if piece.ats[place] == at else place - 1 : place + 1]}

@@ -79,6 +79,7 @@ OF_DEVICE: Mapping[Collection, Rule] = {
     rows.CLAIMS_NEWEST: _gone,
     rows.TARIFF_BEFORE: _gone,
     rows.IMPORTS: _by_import,
+    rows.IMPORT_JOBS: _gone,
 }
 # Rows that functions of their own walk: `erase_device_records`, `erase_person`, the audit, requests.
 WALKED = {

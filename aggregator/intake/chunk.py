@@ -12,18 +12,16 @@ True readings are taken in any order: with too few neighbours, or at a meter exc
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import groupby, islice, pairwise
+from itertools import chain, groupby, islice, pairwise
 from typing import Any
-
-import orjson
 
 from aggregator.core.blocks import MANY
 from aggregator.core.documents import Device
 from aggregator.core.errors import Damaged, Refused
+from aggregator.core.faults import UNUSUAL
 from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR, block_start, iso_utc
-from aggregator.core.readings import GAS, MAX_POWER, Interval, Reading, merged
+from aggregator.core.readings import GAS, MAX_POWER, Reading, merged
 from aggregator.core.registers import DECIDE_S, POSITIONS, RegisterPoint, can_follow, parse_overrides, runs_on_plainly
 from aggregator.store.occupancies import Item, check_kept, is_kept
 from aggregator.store.port import Store, Written
@@ -46,9 +44,9 @@ def _point(reading: Reading, position: int) -> RegisterPoint:
 class Neighbours:
     """The readings around the late readings of one chunk; blocks are read from the store once."""
 
-    def __init__(self, store: Store, chunk: Grouped, now: int) -> None:
-        """`chunk` holds the readings that have come in before; the caller adds to it."""
-        self._store, self._chunk, self._now = store, chunk, now
+    def __init__(self, store: Store, chunk: Grouped, newest: Mapping[str, int], now: int) -> None:
+        """`chunk` holds the readings that have come in before, `newest` the last instants; the caller adds to both."""
+        self._store, self._chunk, self._newest, self._now = store, chunk, newest, now
         self._stored: dict[tuple[str, int], dict[int, Reading]] = {}
         self._instants: dict[tuple[str, int], list[int]] = {}  # sorted, stored and in the chunk
         self._counted: dict[tuple[str, int], int] = {}  # readings of the chunk in `_instants`
@@ -96,17 +94,19 @@ class Neighbours:
             return _FITS
         if there:
             return _COLLIDES
-        is_outage = any(fits) and all(side[-1].at - side[0].at <= DECIDE_S for side in (before[::-1], after))
+        is_outage = any(fits) and not _is_ahead(before, after)
+        is_outage &= all(side[-1].at - side[0].at <= DECIDE_S for side in (before[::-1], after))
         return _CONTRADICTS if (is_near or is_outage) and self._is_anchored(reading, position, device) else _FITS
 
     def _continues_newest(self, reading: Reading, position: int, device: Device) -> bool:
         """Whether a reading before all others near it goes on from the newest register: its clock was put back."""
         channel, point = (Reading._fields[position], position), _point(reading, position)
-        newest = self._newest_register(self._live(reading.device_id), channel)
+        newest = self._newest_register(reading.device_id, channel)
         if newest is None or newest.at <= point.at or newest.wh > point.wh:
             return False
         after = list(islice(self._side(reading, position, +1, is_far=True), NEAREST))
-        if len(after) < NEAREST or can_follow(point, after[0], device.max_power_w) or after[0].wh >= newest.wh:
+        is_other = len(after) < NEAREST or can_follow(point, after[0], device.max_power_w) or after[0].wh >= newest.wh
+        if is_other or _is_ahead(list(islice(self._side(reading, position, -1, is_far=True), NEAREST)), after):
             return False
         is_near = point.wh - newest.wh <= max(newest.wh - after[0].wh, DAY_WH)
         is_run = runs_on_plainly(after, device.max_power_w)
@@ -127,7 +127,7 @@ class Neighbours:
         """Whether a reading continues the newest register and only its time is earlier: its clock was put back."""
         _, position = channel
         live, point = self._live(reading.device_id), _point(reading, position)
-        newest = self._newest_register(live, channel)
+        newest = self._newest_register(reading.device_id, channel)
         if live is None or newest is None or reading.at >= newest.at:
             return False
         elapsed = self._now - live.received_at
@@ -137,26 +137,26 @@ class Neighbours:
             return False
         after = list(islice(self._side(reading, position, +1, is_far=True), NEAREST))
         is_other = any(can_follow(point, one, device.max_power_w) for one in after)
+        is_other = is_other or _is_ahead(list(islice(self._side(reading, position, -1), NEAREST)), after)
         return not is_other and not _overridden(reading.at, newest.at, device)
 
-    def _newest_register(self, live: Live | None, channel: tuple[str, int]) -> RegisterPoint | None:
-        """Return the newest register of a device with its own instant; a volume is in no live state, but stored."""
+    def _newest_register(self, device_id: str, channel: tuple[str, int]) -> RegisterPoint | None:
+        """Return the newest register of a device with its own instant; one before its newest reading from its state."""
         name, position = channel
-        if live is None:
+        last = self._at(device_id, self._newest[device_id])
+        if last and last[position] is not None:
+            return _point(last, position)
+        live = self._live(device_id)
+        if live is None or name not in _LIVE_REGISTERS:
             return None
-        if name in _LIVE_REGISTERS:
-            wh, at = (getattr(live, field) for field in (name, _LIVE_REGISTERS[name]))
-            return None if wh is None else RegisterPoint(live.at if at is None else at, wh, live.meter_id)
-        last = self._at(live.device_id, live.at)
-        return _point(last, position) if last and last[position] is not None else None
+        wh, at = (getattr(live, field) for field in (name, _LIVE_REGISTERS[name]))
+        return None if wh is None else RegisterPoint(live.at if at is None else at, wh, live.meter_id)
 
     def _side(self, reading: Reading, position: int, side: int, *, is_far: bool = False) -> Iterator[RegisterPoint]:
         """Yield the known registers before (-1) or after (+1) a reading, nearest first."""
         first = block_start(reading.at)
         starts = [first + side * step for step in range(0, LOOK + 1, HALF_HOUR)]
-        if is_far:
-            starts += self._far_blocks(reading.device_id, starts[-1], side)
-        for start in starts:
+        for start in chain(starts, self._far(reading.device_id, starts[-1], side) if is_far else ()):
             key = reading.device_id, start
             instants = self._sorted(key)
             place = bisect_left(instants, reading.at)
@@ -166,14 +166,13 @@ class Neighbours:
                 if one is not None and one[position] is not None:
                     yield _point(one, position)
 
-    def _far_blocks(self, device_id: str, at: int, side: int) -> list[int]:
-        """Return the start of the nearest block beyond `at` with readings of the device, past a week of imports."""
-        for count in (1, A_WEEK):
-            starts = self._store.block_starts(device_id, at, side * count)
-            for start in starts:
-                if self._load((device_id, start)):
-                    return [start]
-        return []
+    def _far(self, device_id: str, at: int, side: int) -> Iterator[int]:
+        """Yield the nearest block beyond `at` with readings of the device, past a week of imports."""
+        week = range(at + side * HALF_HOUR, at + side * A_WEEK * HALF_HOUR, side * HALF_HOUR)
+        new = (start for start in week if (device_id, start) in self._chunk)
+        found = (start for count in (1, A_WEEK) for start in self._store.block_starts(device_id, at, side * count))
+        stored = (start for start in found if self._load((device_id, start)))
+        yield from sorted([*islice(stored, 1), *islice(new, 1)], reverse=side < 0)[:1]
 
     def _at(self, device_id: str, at: int) -> Reading | None:
         """Return what is known of an instant: the stored reading and that of the chunk as one."""
@@ -212,8 +211,7 @@ class Neighbours:
     def device(self, device_id: str) -> Device:
         """Return a device, or one by default."""
         if device_id not in self._devices:
-            new = Device(device_id)
-            new = replace(new, max_power_w=MAX_POWER) if device_id.endswith(GAS) else new
+            new = Device(device_id, max_power_w=MAX_POWER) if device_id.endswith(GAS) else Device(device_id)
             self._devices[device_id] = self._store.device(device_id) or new
         return self._devices[device_id]
 
@@ -226,18 +224,18 @@ class Neighbours:
 _FITS, _STANDS_STILL, _CONTRADICTS, _COLLIDES = range(4)
 
 
+def _is_ahead(before: Sequence[RegisterPoint], after: Sequence[RegisterPoint]) -> bool:
+    """Whether the readings after a gap were dated ahead: the register hardly rose. All are nearest first."""
+    if len(before) < LEAST or not after:
+        return False
+    rise, seconds = before[0].wh - before[-1].wh, before[0].at - before[-1].at
+    risen, silent_s = after[0].wh - before[0].wh, after[0].at - before[0].at
+    return risen * seconds * UNUSUAL < rise * silent_s
+
+
 def _overridden(start: int, end: int, device: Device) -> bool:
     """Whether a person has said anything of the meter between two instants."""
     return any(start < override.at <= end for override in parse_overrides(device.exchange_overrides))
-
-
-def evidence_json(one: Reading | Interval) -> bytes:
-    """Return a reading or an interval as its canonical message, as it is recorded when it is refused."""
-    known = {name: value for name, value in one._asdict().items() if value is not None}
-    return orjson.dumps({name: iso_utc(value) if name in _INSTANTS else value for name, value in known.items()})
-
-
-_INSTANTS = ("at", "start", "end")
 
 
 class Chunk:
@@ -249,7 +247,7 @@ class Chunk:
         self.parts: dict[tuple[str, int], list[Reading]] = {}  # device, instant -> readings that are one now
         self._late = set[str]()  # devices with a reading that was not the newest one
         self._newest: dict[str, int] = {}  # device -> instant
-        self._neighbours = Neighbours(store, self.blocks, now)
+        self._neighbours = Neighbours(store, self.blocks, self._newest, now)
 
     def add(self, reading: Reading, *, is_sent: bool = False) -> None:
         """Add a reading; raise Refused for a late one that contradicts its neighbours."""

@@ -13,8 +13,8 @@ from zlib import crc32
 from aggregator.core.errors import Refused
 from aggregator.core.periods import iso_utc
 from aggregator.core.readings import Interval, Reading
-from aggregator.intake.chunk import evidence_json
 from aggregator.intake.formats.message import Content, Unread
+from aggregator.intake.refusals import evidence_json
 from aggregator.store.occupancies import ERASED, is_kept
 from aggregator.store.port import Store
 

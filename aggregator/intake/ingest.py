@@ -26,7 +26,7 @@ from aggregator.core.readings import Interval, Reading, is_interval, parse_inter
 from aggregator.core.registers import POSITIONS
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
-from aggregator.intake.chunk import Chunk, Grouped, evidence_json, in_order
+from aggregator.intake.chunk import Chunk, Grouped, in_order
 from aggregator.intake.formats.message import Content, DeviceRules, Unread, decoded
 from aggregator.store import new_entry
 from aggregator.store.occupancies import ERASED, without_erased
@@ -82,7 +82,7 @@ def ingest(store: Store, readings: Iterable[Reading], now: int, default_zone: st
         try:
             chunk.add(reading)
         except Refused as why:
-            batch.add(evidence_json(reading), why, now, reading.device_id)
+            batch.add(refusals.evidence_json(reading), why, now, reading.device_id)
     written, erased = _write(store, chunk, now, default_zone)
     for device_id in erased:
         batch.add(b"", ERASED, now, device_id)
@@ -257,7 +257,7 @@ def store_content(store: Store, messages: Sequence[Received], now: int, default_
             try:
                 chunk.add(reading, is_sent=not is_history)
             except Refused as why:
-                aside.append((content, Unread(why, evidence_json(reading), number)))
+                aside.append((content, Unread(why, refusals.evidence_json(reading), number)))
     written, erased = _write(store, chunk, now, default_zone)
     intervals = [interval for one in contents for interval in one.intervals]
     stated, erased_intervals = ingest_intervals(store, intervals, now, default_zone)

@@ -25,7 +25,8 @@ from typing import NamedTuple
 import orjson
 
 from aggregator.core.errors import Refused
-from aggregator.core.periods import day_of
+from aggregator.core.periods import day_of, iso_utc
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake.formats import topic_kind
 from aggregator.store.collections import KEPT_DAYS as KEPT_DAYS
 from aggregator.store.collections import (
@@ -280,3 +281,12 @@ def _put_messages(store: Store, owner: str, samples: Iterable[_Sample], now: int
     if number > before:
         store.put_record(REFUSED_STATE.of(), owner, state, expires=REFUSED_STATE.expires(now))
     return int(number - before)
+
+
+_INSTANTS = ("at", "start", "end")
+
+
+def evidence_json(one: Reading | Interval) -> bytes:
+    """Return a reading or an interval as its canonical message, as it is recorded when it is refused."""
+    known = {name: value for name, value in one._asdict().items() if value is not None}
+    return orjson.dumps({name: iso_utc(value) if name in _INSTANTS else value for name, value in known.items()})

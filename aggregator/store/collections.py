@@ -94,6 +94,10 @@ SPOOL = Collection("spool", "device and number", "nobody", FOR_EVER, "messages t
 
 IMPORTS = Collection("imports/{device}", "number", "device", FOR_EVER, "an import: its file, how it was read, totals")
 
+IMPORT_JOBS = Collection(
+    "import-jobs", "device", "device", 2 * HOUR, "a file that is looked at or taken in, or an import taken back"
+)
+
 # Waterfall: `retention`
 
 BACKFILLED = Collection(
@@ -188,6 +192,7 @@ COLLECTIONS: tuple[Collection, ...] = (
         TOKENS,
         SPOOL,
         IMPORTS,
+        IMPORT_JOBS,
     ),
     *(CLAIMS, CLAIMS_NEWEST),
     *(BACKFILLED, ESTIMATED_GAPS),
@@ -198,7 +203,6 @@ COLLECTIONS: tuple[Collection, ...] = (
     *(API_KEYS, API_USES),
     *(ERASURES, MARKS),
 )
-
 
 # Changing a record
 

@@ -24,7 +24,15 @@ Was = str | Anything | None  # the stored body that a write expects; None: no re
 LAST_KEY: Final = "\U0010ffff" * 256  # sorts after every key of a record
 INDEX = "find "  # prefix of the collections that hold search terms
 
+SPREAD = ("tokens", "sessions")  # of each of these every request of a fleet reads a record
+PARTITIONS = 64  # of one of them on DynamoDB
+
 MAX_COLLECTION, MAX_KEY, MAX_BODY = 256, 1024, 300_000  # bytes in UTF-8, within DynamoDB's limits
+
+
+def partitions(collection: str) -> list[str]:
+    """Return the names of the partitions in which DynamoDB keeps a collection."""
+    return [f"{collection}#{number:02d}" for number in range(PARTITIONS)] if collection in SPREAD else [collection]
 
 
 def check_record(collection: str, key: str, body: str = "") -> None:

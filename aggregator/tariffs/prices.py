@@ -43,6 +43,7 @@ SOURCES = {  # columns that only one source has, and its unit
     ("startsat", "total"): 1,  # Tibber's API: currency per kWh
     ("deliverystart",): 1000,  # Nord Pool's data portal: currency per MWh
     ("hourutc", "pricearea"): 1000,  # Energi Data Service: currency per MWh
+    ("geoid", "geoname", "value"): 1000,  # ESIOS: euros per MWh
 }
 MOST_WHOLE, LEAST_MARKET = Decimal("0.9"), 150  # median of the prices without their sign
 HARD = ("GBP", "EUR", "USD", "CHF")  # currencies in which a kWh never costs 1.5

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import orjson
 
 from aggregator.core import periods
 from aggregator.core.energy import Share
-from aggregator.core.faults import segments
+from aggregator.core.errors import Damaged
+from aggregator.core.faults import judge
 from aggregator.core.periods import HALF_HOUR, Window
 from aggregator.core.registers import CHANNELS, ROUNDING_WH, Register, gap_positions, register_at
 from aggregator.store.collections import ESTIMATED_GAPS
@@ -24,6 +26,7 @@ from aggregator.store.port import Store
 
 PAGE = 100  # records in one read
 NEAR_S = 35 * periods.DAY_S  # from a gap to the readings beside it
+FIELDS = 6  # of a stored record, before its check value
 FORGET_S = 400 * periods.DAY_S  # a record without a remaining estimate is of no use any longer
 
 Outside = Mapping[int, Share]  # start of a half hour -> its energy and time outside of the gaps in it
@@ -112,7 +115,7 @@ def gap_records(store: Store, device_id: str, span: Window) -> list[GapRecord]:
     for channel in CHANNELS:
         after, last = _key(channel, span.start + 1), _key(channel, periods.FOR_EVER)
         while records := store.records(ESTIMATED_GAPS.of(device_id), after, last, PAGE):
-            page = [_decoded(channel, orjson.loads(record.body)) for record in records]
+            page = [_decoded(device_id, channel, record.body) for record in records]
             found += [one for one in page if one.base.overlaps(*span)]
             if page[-1].base.start >= span.end or len(records) < PAGE:
                 break
@@ -165,10 +168,22 @@ def _encoded(record: GapRecord) -> list[Any]:
     remaining = [] if record.remaining == (record.base,) else list(map(_encoded_gap, record.remaining))
     outside = [[[at, *share] for at, share in sorted(some.items())] for some in record[6:]]
     seen = [_seen_runs(one) for one in (record.seen, *record.seen_remaining)]
-    return [_encoded_gap(record.base), record.since, seen, *outside, remaining]
+    row = [_encoded_gap(record.base), record.since, seen, *outside, remaining]
+    return [*row, crc32(orjson.dumps(row))]
 
 
-def _decoded(channel: str, row: list[Any]) -> GapRecord:
+def _decoded(device_id: str, channel: str, body: str) -> GapRecord:
+    """Decode a record; one of an earlier form has no check value. Raises Damaged."""
+    try:
+        row = orjson.loads(body)
+        if len(row) == FIELDS + 1 and crc32(orjson.dumps(row[:FIELDS])) != row[FIELDS]:
+            raise ValueError("its check value does not fit")
+        return _record_of(channel, row[:FIELDS])
+    except (ValueError, TypeError) as error:
+        raise Damaged(f"a gap of {device_id} cannot be read ({error}); restore a backup") from error
+
+
+def _record_of(channel: str, row: list[Any]) -> GapRecord:
     base, since, runs, *beside, gaps = row
     seen, *seen_remaining = map(_decoded_seen, runs)
     outside = [{at: Share(wh, seconds) for at, wh, seconds in some} for some in beside]
@@ -241,7 +256,7 @@ def believed(base: RetainedGap, raw: Register, max_power_w: int) -> Register:
         if base.start_wh - ROUNDING_WH <= wh <= base.end_wh + ROUNDING_WH
     ]
     points = [(base.start, base.start_wh), *inside, (base.end, base.end_wh)]
-    pieces = segments(register_of_points(points), max_power_w)
+    pieces = judge(register_of_points(points), max_power_w).pieces
     if (
         len(pieces) == 1
         and (pieces[0].ats[0], pieces[0].ats[-1]) == (base.start, base.end)

@@ -16,7 +16,7 @@ from operator import attrgetter
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
-from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, segments, wrong_since
+from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, is_short, judge, wrong_since
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
@@ -169,7 +169,8 @@ class RecomputeWindow:
         if not breaks or not ats or breaks[-1] >= min(ats[0], self._hour(start).start) or points.ats[-1] > ats[-1]:
             return bool(breaks)
         first, new = bisect_left(points.ats, breaks[-1]), bisect_left(points.ats, ats[0])
-        if new - first < STEPS or points.ats[new - 1] - breaks[-1] < DECIDE_S:
+        is_fall = points.whs[new - 1] < points.whs[first - 1] and is_short(points.ats, first, new - 1)
+        if is_fall or new - first < STEPS or points.ats[new - 1] - breaks[-1] < DECIDE_S:
             return True
         low, high = points.whs[new - 1] - ROUNDING_WH, points.whs[-1] + ROUNDING_WH
         return any(low <= wh <= high for wh in points.whs[:first])
@@ -202,7 +203,7 @@ class RecomputeWindow:
         """Return a span extended by the gaps of believed readings that overlap it."""
         reach = Window(start, end)
         for channel in self._device.registers:
-            for piece in segments(self._points(channel, ALL), self._device.max_power_w):
+            for piece in judge(self._points(channel, ALL), self._device.max_power_w).pieces:
                 gaps = [Window(piece.ats[place], piece.ats[place + 1]) for place in gap_positions(piece.ats)]
                 touched = [gap for gap in gaps if gap.start < reach.end and reach.start < gap.end]
                 start = min([start, *(gap.start for gap in touched)])

@@ -14,7 +14,8 @@ from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.core.energy import Evidence
 from aggregator.core.errors import Damaged
-from aggregator.core.periods import FOR_EVER, Window
+from aggregator.core.live import FIELD_INSTANTS
+from aggregator.core.periods import FOR_EVER, Window, block_start
 from aggregator.store.occupancies import erased_spans
 from aggregator.store.port import Store
 from aggregator.tariffs.gas import conversion_of
@@ -32,7 +33,7 @@ def differences(store: Store, device: Device, now: int = FOR_EVER) -> Iterator[s
     (`pricing.current`), and they are not compared. At FOR_EVER every part is compared.
     """
     yield from (f"{device.device_id}: quarantined: {line}" for line in store.quarantined(device.device_id))
-    checks = [partial(_unreadable_live, store, device), partial(_wrong_days, store, device)]
+    checks = [partial(_wrong_live, store, device), partial(_wrong_days, store, device)]
     checks += [partial(_wrong_totals, store, device, row.name, now) for row in periods.LEVELS.values() if row.child]
     for check in checks:
         try:
@@ -41,10 +42,16 @@ def differences(store: Store, device: Device, now: int = FOR_EVER) -> Iterator[s
             yield f"{device.device_id}: {error}"
 
 
-def _unreadable_live(store: Store, device: Device) -> Iterator[str]:
-    """Raise Damaged for a live state that cannot be read; no other state of it is wrong."""
-    store.live(device.device_id)
-    yield from ()
+def _wrong_live(store: Store, device: Device) -> Iterator[str]:
+    """Yield one line for each value of the live state that the reading of its instant contradicts."""
+    live = store.live(device.device_id)
+    for name, instant in FIELD_INSTANTS.items() if live else ():
+        own = getattr(live, instant)
+        at = live.at if own is None and live else own
+        for reading in store.layer_readings(device.device_id, block_start(at), block_start(at)):
+            stored, sent = getattr(live, name), getattr(reading, name)
+            if reading.at == at and None not in (stored, sent) and stored != sent:
+                yield f"{device.device_id} live {name}: stored {stored}, but the reading says {sent}"
 
 
 def _wrong_days(store: Store, device: Device) -> Iterator[str]:

@@ -218,6 +218,10 @@ class Throttle:
         """Count somebody who asks for a mail and return the seconds to wait."""
         return self._count(f"asks-{network(address, HOME_NETWORK)}", VISITS)
 
+    def upload(self, user_id: str) -> int:
+        """Count a file that a user brings and return the seconds to wait."""
+        return self._count(_account_key(f"upload {user_id}"), ADDRESS)
+
     def may_get_mail(self, email: str) -> bool:
         """Count a mail to an address; return whether it may be sent."""
         return not self._count(f"mail-{token_hash(email.lower())}", MAILS)

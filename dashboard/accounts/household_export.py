@@ -139,11 +139,9 @@ def _documents(store: Store, stay: Device, level: str, now: int) -> Iterator[str
 
 
 def _who_looked(audit: Audit, stay: Device) -> Iterator[str]:
-    span = seen_instants(stay)
     yield _row("at", "who", "action", "reason")
-    for one in audit.seen_by_staff(stay.device_id, MOST_LOOKS):
-        if span.start <= one.at < span.end:
-            yield _row(iso_utc(one.at), one.by, one.action, one.reason)
+    for one in audit.seen_by_staff(stay, stay.household, MOST_LOOKS):
+        yield _row(iso_utc(one.at), one.by, one.action, one.reason)
 
 
 def _row(*values: object) -> str:

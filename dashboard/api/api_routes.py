@@ -1,6 +1,7 @@
-"""The addresses of the API, as a table, and who may ask: with a key in `Authorization: Bearer KEY`, or signed in.
+"""The addresses for programs: `POST /ingest` for devices, and those of the API, as a table, with who may ask.
 
-Routes, OpenAPI document and the page that shows it come from the rows of the table.
+Who asks the API sends a key in `Authorization: Bearer KEY`, or is signed in. Routes, OpenAPI
+document and the page that shows it come from the rows of the table.
 
 A key decides alone where there is one: a session beside it counts for nothing. Each key has an allowance in each
 process, besides the CPU time that `web.user_limits` counts; each address has one for requests without a valid key, and
@@ -13,9 +14,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import orjson
 from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import HTTPException
 
 from aggregator.core.periods import LEVELS
+from aggregator.intake.formats.message import LARGEST
+from aggregator.intake.ingest_endpoint import PATH, IngestEndpoint, IngestRequest
 from aggregator.intake.tokens import Limits, network
 from dashboard.accounts.api_keys import CHARTS, LIVE, ApiKeys, key_holder
 from dashboard.accounts.sessions import signed_in
@@ -152,4 +157,40 @@ def _too_many(why: str, wait_s: int) -> Response:
 def _nobody() -> Response:
     answer = problem(401, NO_KEY)
     answer.headers["WWW-Authenticate"] = 'Bearer realm="wattfall"'
+    return answer
+
+
+# What devices send
+
+
+def add_ingest(server: Flask, endpoint: IngestEndpoint) -> None:
+    """Add `POST /ingest` to a server; `aggregator.intake.ingest_endpoint` answers.
+
+    Flask reads the body: its length is checked before, and a body that breaks off is no message.
+    """
+    api = Blueprint("ingest", __name__)
+
+    @api.post(PATH)
+    def ingest() -> Response:
+        size = request.content_length or 0
+        address = request.remote_addr or ""
+        answer = endpoint.answer(IngestRequest(request.headers, request.args, size, _ingest_body, address))
+        return _ingest_answer(answer.content, answer.status, answer.headers)
+
+    @api.errorhandler(HTTPException)
+    def unreadable(error: HTTPException) -> Response:
+        reason = "message_too_long" if error.code == 413 else "wrong_format"
+        return _ingest_answer({"reason": reason, "detail": error.name}, error.code or 400)
+
+    server.register_blueprint(api)
+
+
+def _ingest_body() -> bytes:
+    request.max_content_length = LARGEST + 1  # a body of undeclared length is cut off there
+    return request.get_data(cache=False)
+
+
+def _ingest_answer(content: Mapping[str, object], status: int, headers: Mapping[str, str] | None = None) -> Response:
+    answer = Response(orjson.dumps(content), status, dict(headers or {}), mimetype="application/json")
+    answer.headers["Cache-Control"] = "no-store"
     return answer

@@ -92,8 +92,10 @@ class Scale:
 
 
 def scale_of(chart: Chart) -> Scale:
-    """Return the scale for all content of a chart; an empty chart has one too."""
-    stacks = [_stack(chart.measure, part) for column in chart.columns for part in (column.part, column.other)]
+    """Return the scale for all that a chart draws; an empty chart has one too."""
+    parts = [column.part for column in chart.columns]
+    parts += [column.other for column in chart.columns if chart.is_compared]
+    stacks = [_stack(chart.measure, part) for part in parts]
     high = max((up for up, _ in stacks), default=0.0)
     low = min((down for _, down in stacks), default=0.0)
     tallest = max(high, -low) or 1.0
@@ -158,7 +160,7 @@ def _others(chart: Chart) -> list[Trace]:
     if chart.other is None or not chart.is_compared:
         return []
     measure, others = chart.measure, [column.other for column in chart.columns]
-    marker = {"color": CLEAR, "line": {"color": OTHER, "width": 1.5}, "cornerradius": 2}
+    marker = {"color": CLEAR, "line": {"color": OTHER, "width": 1}, "cornerradius": 2}
     sides = [[measure.gross(part) for part in others], [_negative(measure.down(part)) for part in others]]
     return [
         {
@@ -273,20 +275,23 @@ def _inward(place: int, count: int) -> dict[str, Any]:
 
 
 def _price_labels(chart: Chart, scale: Scale, lang: Language) -> list[dict[str, Any]]:
-    """Return labels for the highest and the lowest price beside the line."""
+    """Return labels for the highest price, at its line, and for the lowest: on top of its band, else at its line."""
     known = [(rate, place) for place, rate in enumerate(chart.prices) if rate is not None]
     if not known:
         return []
+    highest, lowest = max(known), min(known)
+    top = {"y": 1, "yref": "paper", "yanchor": "top", "yshift": -2}  # the bars stand in the way at the line
     return [
         {
             "x": _middle(chart.prices, place),
             "y": (price_per_kwh(rate) or 0) / scale.price,
             "text": lang.price(rate * 1000, chart.currency),
-            "yshift": -9 if 0 <= rate < max(known)[0] else 9,  # above zero there is room below the lowest
+            "yshift": -9 if 0 <= rate < highest[0] else 9,  # above zero there is room below the lowest
             "showarrow": False,
             "font": {"color": PRICE},
+            **(top if rate < highest[0] and _cheap_bands(chart) else {}),
         }
-        for rate, place in (max(known), min(known))
+        for rate, place in (highest, lowest)
     ]
 
 

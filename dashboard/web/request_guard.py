@@ -13,7 +13,9 @@ The module also holds:
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
+from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -69,6 +71,11 @@ def token() -> str:
     return held
 
 
+def token_for(address: str) -> str:
+    """Return the token of the current session for one address alone, in which it stands."""
+    return sha256(f"{token()} {address}".encode()).hexdigest()[:32]
+
+
 def is_form(request: Request) -> bool:
     """Whether a form of any site could send this request. Other types need CORS permission, which no site has."""
     return request.method not in SAFE and request.mimetype in FORMS
@@ -76,23 +83,34 @@ def is_form(request: Request) -> bool:
 
 def knows_token(request: Request) -> bool:
     """Whether a form carries the token of its session."""
-    held, sent = session.get(FIELD), request.form.get(FIELD, "")
-    return isinstance(held, str) and compare_digest(held.encode(), sent.encode())
+    held = session.get(FIELD)
+    if request.endpoint in UPLOADS:
+        return isinstance(held, str) and compare_digest(token_for(request.path), request.args.get(FIELD, ""))
+    return isinstance(held, str) and compare_digest(held.encode(), request.form.get(FIELD, "").encode())
 
 
 # Form limits
 
+UPLOADS = frozenset({"history.upload"})  # endpoints that read their body last, so the token stands in the address
+SLOWEST = 100_000  # bytes a second of a sender
 MOST_BYTES = 256 * 1024  # bytes of the longest form
 FOREIGN = text("This was not sent from a page of Wattfall, so nothing has been changed. Open the page and try again.")
 TOO_MUCH = text("This is more than Wattfall takes at once, so nothing has been changed.")
+
+
+def admit_body(request: Request, most: int) -> None:
+    """Let a body of up to `most` bytes in, and give it time. Call it after all that may refuse the request."""
+    request.max_content_length = most
+    connection: Any = request.environ.get("gunicorn.socket")
+    if hasattr(connection, "received_by"):
+        connection.received_by += (request.content_length or most) / SLOWEST
 
 
 def is_ours(request: Request, url: str = "") -> bool:
     """Whether a page of this site sent the form, by Sec-Fetch-Site or else by Origin.
 
     `url` is the public address; behind a proxy the host differs. Browsers send no Sec-Fetch-Site without https. A
-    request
-    with neither header comes from no form.
+    request with neither header comes from no form.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -248,6 +266,10 @@ def too_much_answer(wait_s: int) -> Response:
 def install_callback_check(server: Flask, callbacks: Mapping[str, Any]) -> None:
     """Answer a malformed callback with 400 and one line in the log; Dash would raise. Call it after `install`."""
 
+    @cache
+    def own(output: str) -> tuple[object, object]:
+        return _names(callbacks[output]["inputs"]), _names(callbacks[output]["state"])
+
     @server.before_request
     def check() -> Response | None:
         if request.path != CALLBACKS or request.method in SAFE:
@@ -256,21 +278,21 @@ def install_callback_check(server: Flask, callbacks: Mapping[str, Any]) -> None:
             body = request.get_json()
         except (HTTPException, RecursionError):
             body = None
-        if _fits(body, callbacks):
+        if _fits(body, callbacks, own):
             return None
         log.warning("a malformed callback was refused: %.200r", request.get_data(cache=True)[:100])
         return _answer(400)
 
 
-def _fits(body: object, callbacks: Mapping[str, Any]) -> bool:
+def _fits(body: object, callbacks: Mapping[str, Any], own: Callable[[str], tuple[object, object]]) -> bool:
     """Whether a callback has the output, the inputs and the state of one of the app."""
     if not isinstance(body, dict) or not isinstance(body.get("output"), str) or body["output"] not in callbacks:
         return False
-    row, changed = callbacks[body["output"]], body.get("changedPropIds", [])
+    changed = body.get("changedPropIds", [])
     are_named = isinstance(changed, list) and all(isinstance(one, str) for one in changed)
     outputs = [".".join(one) for one in _names(body.get("outputs")) or []]
     is_its_own = body["output"] in (outputs[0] if len(outputs) == 1 else "", f"..{'...'.join(outputs)}..")
-    fits = all(_names(body.get(part, [])) == _names(row[part]) for part in ("inputs", "state"))
+    fits = (_names(body.get("inputs", [])), _names(body.get("state", []))) == own(body["output"])
     return are_named and is_its_own and fits
 
 

@@ -17,7 +17,7 @@ from flask import Flask, Response, g, request
 from aggregator.core.errors import StoreAway
 from aggregator.intake.tokens import network
 from dashboard.accounts.access import viewer
-from dashboard.web.request_guard import is_free, too_much_answer
+from dashboard.web.request_guard import UPLOADS, is_free, too_much_answer
 from dashboard.web.responses import API
 
 ALLOWANCE_S, RATE = 4.0, 0.15  # CPU seconds at first, and CPU seconds for each second
@@ -71,6 +71,7 @@ def install(server: Flask, budgets: Budgets) -> None:
         if is_free(request):
             return None
         key, is_slow = _key(), not (request.path.startswith(DASH) or request.path.endswith(LIVE))
+        key += " upload" if request.endpoint in UPLOADS else ""  # a slow sender's pages do not wait for it
         wait_s = budgets.begin(key, is_slow=is_slow)
         if wait_s:
             return too_much_answer(wait_s)
@@ -126,9 +127,11 @@ def _key() -> str:
     A user's programs, which send a key, have an allowance beside that of the pages.
     """
     is_program = request.path.startswith(API) and "Authorization" in request.headers
-    address, kind = network(request.remote_addr or ""), " api" if is_program else ""
     try:
         user = viewer()
     except StoreAway:
         user = None
-    return f"{user.user_id} {address if user.is_visitor else ''}{kind}" if user else address
+    if user and not user.is_visitor:
+        return f"{user.user_id} api" if is_program else user.user_id
+    address = network(request.remote_addr or "")
+    return f"{user.user_id} {address}" if user else address

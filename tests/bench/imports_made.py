@@ -117,7 +117,7 @@ def spec_of(random: Random) -> Spec:
     table = pick(
         ["one"] * 5 + ["two"] * 2 + ["spread"] + (["numbered"] * 2 if step == 3600 and figure == "energy" else [])
     )
-    if figure == "energy" and step in (1800, 3600) and random.random() < 0.1:
+    if figure == "energy" and step in (900, 1800, 3600) and random.random() < 0.15:
         table = "wide"
     days = random.randint(2, 12) if step <= 900 else random.randint(2, 40)
     around = pick(CHANGES[zone]) if random.random() < 0.5 else date(2025, 1, 2) + timedelta(days=random.randrange(320))

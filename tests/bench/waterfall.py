@@ -15,11 +15,11 @@ from random import Random
 
 import orjson
 
+from aggregator.commands.edge_command import chunks
 from aggregator.core.documents import Part
 from aggregator.core.periods import FOR_EVER, half_hours, slots
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import Outcome, ingest, ingest_lines
-from aggregator.intake.lines import chunks
 from aggregator.store import Store, open_store
 from aggregator.waterfall.worker import drain
 

@@ -1,16 +1,17 @@
 """What people come to find out, as few clicks as it takes; the other tasks have tests of their own.
 
 Tariff and undo: test_tariff.py. Keyboard: test_accessibility.py. Tap, swipe, picker: test_phone.py, test_picker.py. The
-desk: test_support.py. A dead connection: test_live.py.
+desk: test_support.py. A dead connection: test_live.py. Print: test_taken_away.py. A first
+hour: test_way_in.py.
 """
 
 import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Open
+from tests.browser.conftest import Open, settled, sign_in
 
 
 def facts(page: Page) -> dict[str, str]:
@@ -77,3 +78,37 @@ def test_a_year_as_a_file_takes_three_clicks(visit: Open, tmp_path: Path, name: 
     started.value.save_as(tmp_path / "file")
     assert started.value.suggested_filename.endswith(suffix)
     assert (tmp_path / "file").stat().st_size > 10_000
+
+
+def test_when_a_month_is_used_is_told_in_one_click(visit: Open) -> None:
+    page = visit("/d/cad-1")
+    page.get_by_role("link", name="Month", exact=True).click()
+    expect(page.locator("#more-words")).to_have_text(re.compile(r"Mostly between \d\d:00 and \d\d:00 \(\d+ %\)"))
+
+
+def test_several_homes_are_told_apart_at_one_glance(visit: Open) -> None:
+    page = visit("/")
+    expect(page.locator(".roll-call")).to_have_text(
+        re.compile(r"\d sending · 1 late · 1 silent · 1 waiting for a first")
+    )
+    for name, said in (("cad-1 ", "612 W"), ("cad-silent", "No reading since 11:30"), ("cad-new", "no reading yet")):
+        expect(page.get_by_role("link", name=re.compile(f"^{name}"))).to_contain_text(said)
+    page.get_by_role("link", name=re.compile("cad-silent")).click()
+    expect(page.locator("#hero")).to_contain_text("No reading since 11:30, the device may be offline")
+
+
+def test_a_browser_in_another_time_zone_shows_the_days_of_the_home(
+    chromium: Browser, visit: Open, address: str
+) -> None:
+    here = visit("/d/cad-1")
+    settled(here)
+    said = here.locator("#chart-region").inner_text()
+    with chromium.new_context(
+        locale="en-GB", timezone_id="America/Los_Angeles", viewport=here.viewport_size
+    ) as context:
+        sign_in(context, address)
+        page = context.new_page()
+        page.goto(f"{address}/d/cad-1")
+        settled(page)
+        expect(page.get_by_role("heading", name="Monday 23 November 2026")).to_be_visible()
+        assert page.locator("#chart-region").inner_text() == said

@@ -8,10 +8,10 @@ import pytest
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.store import Store
-from aggregator.store.collections import update_record
+from aggregator.store.collections import SESSIONS, TOKENS, update_record
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.stored_records import LAST_KEY, MAX_BODY, Record
+from aggregator.store.stored_records import LAST_KEY, MAX_BODY, PARTITIONS, SPREAD, Record, partitions
 from tests.contract.conftest import Another, Clock
 from tests.contract.dynamo_clients import Answer, Passing
 
@@ -48,18 +48,19 @@ def test_another_process_sees_a_record_at_once(another: Another) -> None:
     assert reader.record("accounts", "ann") is None
 
 
-def test_records_come_in_order_of_their_keys_from_one_to_another(either: Store) -> None:
-    fill(either, "b", "a", "B", "z", "\u00e9", "a b", "\U0001f50c", "10", "9")
+@pytest.mark.parametrize("name", ["notes", TOKENS.of()])
+def test_records_come_in_order_of_their_keys_from_one_to_another(either: Store, name: str) -> None:
+    fill(either, "b", "a", "B", "z", "\u00e9", "a b", "\U0001f50c", "10", "9", collection=name)
     fill(either, "c", collection="other")
     everything = ["10", "9", "B", "a", "a b", "b", "z", "\u00e9", "\U0001f50c"]
-    assert keys(either.records("notes")) == everything
-    assert keys(either.records("notes", newest_first=True)) == everything[::-1]
-    assert keys(either.records("notes", "9", "b")) == ["9", "B", "a", "a b", "b"]
-    assert keys(either.records("notes", "a", "a")) == ["a"]
-    assert keys(either.records("notes", last="B")) == ["10", "9", "B"]
-    assert keys(either.records("notes", "aa")) == ["b", "z", "\u00e9", "\U0001f50c"]
+    assert keys(either.records(name)) == everything
+    assert keys(either.records(name, newest_first=True)) == everything[::-1]
+    assert keys(either.records(name, "9", "b")) == ["9", "B", "a", "a b", "b"]
+    assert keys(either.records(name, "a", "a")) == ["a"]
+    assert keys(either.records(name, last="B")) == ["10", "9", "B"]
+    assert keys(either.records(name, "aa")) == ["b", "z", "\u00e9", "\U0001f50c"]
     for first, last in (("b", "a"), ("", ""), ("c", "d")):
-        assert either.records("notes", first, last) == []
+        assert either.records(name, first, last) == []
     assert either.records("nothing") == []
 
 
@@ -68,6 +69,17 @@ def test_a_range_of_records_is_limited(either: Store, limit: int) -> None:
     fill(either, *"abcdefg")
     assert keys(either.records("notes", limit=limit)) == list("abcdefg")[:limit]
     assert keys(either.records("notes", limit=limit, newest_first=True)) == list("gfedcba")[:limit]
+
+
+def test_dynamodb_spreads_the_tokens_of_a_fleet_over_partitions(client: AwsDynamoClient, prefix: str) -> None:
+    store = DynamoStore(client, prefix)
+    fill(store, *(f"cad-{number:04d}" for number in range(200)), collection=TOKENS.of())
+    found = {item["k"]["S"] for item in client.call("scan", TableName=f"{prefix}-records")["Items"]}
+    assert found <= set(partitions(TOKENS.of()))
+    assert len(found) > PARTITIONS * 3 // 4
+    assert len(store.records(TOKENS.of())) == 200
+    assert {TOKENS.of(), SESSIONS.of()} == set(SPREAD)
+    store.close()
 
 
 def test_the_last_key_is_the_last(either: Store) -> None:

@@ -1,5 +1,6 @@
 """A store in which everything has happened once: the table explains each collection in it, and names no other."""
 
+import io
 import re
 import sqlite3
 import time
@@ -38,6 +39,7 @@ from dashboard.accounts.api_keys import SCOPES, ApiKeys
 from dashboard.accounts.oidc import Person, user_of
 from dashboard.accounts.sessions import Sessions
 from dashboard.accounts.users import HOUSEHOLD, SUPPORT, User
+from dashboard.pages.history.import_jobs import ImportJobs
 from tests.aggregator.intake.imports.files import bring
 from tests.dashboard.people import accounts_on, somebody
 
@@ -66,7 +68,11 @@ def sent(store: Store) -> None:
     put_refusals(store, batch, NOW)
     new_token(store, DEVICE, NOW)
     new_code(store, Device(DEVICE), NOW)
-    bring(store, "start,end,import_wh\n1790000000,1790001800,5\n", device_id=DEVICE, now=NOW)
+    bring(store, "start,end,import_wh\n1790000000,1790001800,5\n", device_id=DEVICE, now=NOW, figure_kind="energy")
+    jobs = ImportJobs(store, lambda: NOW)
+    assert jobs.begin(Device(DEVICE), "household Ann", "meter.csv", io.BytesIO(b""))
+    while (job := jobs.find(Device(DEVICE))) and job.is_open:
+        time.sleep(0.01)
 
 
 def signed_in(store: Store) -> User:

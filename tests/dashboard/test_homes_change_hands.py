@@ -26,8 +26,11 @@ from aggregator.core.documents import Device, Part
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
+from aggregator.erasure.erasing import erasing
+from aggregator.erasure.erasure_plan import make_plan
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
+from aggregator.store.occupancies import moved
 from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
@@ -299,6 +302,33 @@ def test_each_household_reads_who_looked_in_its_own_time(home: Home) -> None:
         page = client_of(home, of(household)(home)).get("/who-looked").text
         assert own in page
         assert other not in page
+
+
+def moved_later(home: Home) -> Audit:
+    """Let staff look at willow's home on the day on which birch moves in, before the move is written down."""
+    audit, who, looked = (
+        Audit(home.store, []),
+        Who("u9", "desk@example.org", SUPPORT),
+        start_of("2026-11-18") + 8 * 3600,
+    )
+    actions.look_up(audit, who, CAD, "willow called", looked)
+    before = device(home.store)
+    actions.record_device(audit, who, before, moved(before, "birch", "2026-11-18"), "moved", looked + 3600)
+    move(home.store, before, "birch", "2026-11-18")
+    return audit
+
+
+def test_a_look_before_a_move_is_written_down_tells_of_the_former_household(home: Home) -> None:
+    moved_later(home)
+    people = of("willow")(home), somebody(home.store, "bea@example.org", household="birch")
+    assert ["willow called" in client_of(home, one).get("/who-looked").text for one in people] == [True, False]
+
+
+def test_an_erasure_takes_the_reason_of_a_look_before_the_move_was_written_down(home: Home) -> None:
+    audit = moved_later(home)
+    for _ in erasing(home.store, audit, make_plan(home.store, "willow"), homes.NOW):
+        pass
+    assert [one.reason for one in audit.entries(device_id=CAD) if one.action == "look-up"] == [""]
 
 
 def test_a_household_sees_its_own_name_of_the_home(home: Home) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -245,16 +246,33 @@ def instants(naive: datetime, zone: str) -> tuple[int, ...]:
 
     Usually there is one; none in the hour skipped in spring, and two in the hour repeated in autumn.
     """
-    clock = ZoneInfo(zone)
-    before = naive.replace(tzinfo=clock, fold=0).utcoffset()
-    after = naive.replace(tzinfo=clock, fold=1).utcoffset()
-    assert before is not None
-    assert after is not None
+    steady = _steady_offset(naive.year, naive.month, naive.day, naive.hour, zone)
+    if steady is not None:
+        return ((naive - _EPOCH - steady) // _SECOND,)
+    before, after = _offsets(naive, zone)
     if before < after:
         return ()
     elapsed = naive - _EPOCH
     first = (elapsed - before) // _SECOND
     return (first,) if before == after else (first, (elapsed - after) // _SECOND)
+
+
+def _offsets(naive: datetime, zone: str) -> tuple[timedelta, timedelta]:
+    """Return the offsets from UTC that a local time can have; in a skipped hour the first is the smaller one."""
+    clock = ZoneInfo(zone)
+    before = naive.replace(tzinfo=clock, fold=0).utcoffset()
+    after = naive.replace(tzinfo=clock, fold=1).utcoffset()
+    assert before is not None
+    assert after is not None
+    return before, after
+
+
+@lru_cache(maxsize=4096)
+def _steady_offset(year: int, month: int, day: int, hour: int, zone: str) -> timedelta | None:
+    """Return the offset of a local hour; None where it changes within it, or the hour is skipped or repeated."""
+    first = datetime(year, month, day, hour)  # noqa: DTZ001 - local
+    told = {*_offsets(first, zone), *_offsets(first + timedelta(minutes=59, seconds=59), zone)}
+    return told.pop() if len(told) == 1 else None
 
 
 # Request bodies

@@ -1,98 +1,39 @@
 """The roles of a table's columns: as they are named, by a provider's profile, or by content and name. Pure.
 
-What a column holds is decided by its cells (`typed`): a time, a date, a time of day, an hour's number, a figure, a
-category. Its name (`vocabulary`) tells a start from an end, import from export, and the unit. Several figures of one
-direction are summed where they are tariffs or phases of one whole. A category may tell direction, unit or meter of each
-row. Where a role could be two columns', it is a `Doubt` that `--columns` decides.
+What a column holds is decided by its cells: a time, a date, a time of day, an hour's number, a figure, a category. Its
+name tells a start from an end, import from export, and the unit (`vocabulary`). Several figures of one direction are
+summed where they are tariffs or phases of one whole. A category may tell direction, unit or meter of each row. Where a
+role could be two columns', it is a `Doubt` that `--columns` decides.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
-from aggregator.core.errors import ConfigurationError, Refused, shown
+from aggregator.core.errors import ConfigurationError, shown
 from aggregator.intake.imports.understanding import FIGURE_FIELDS, TIMES, Doubt
 from aggregator.intake.imports.vocabulary import (
+    CATEGORIES,
     EXPORT,
     IMPORT,
+    NET,
     POWER,
     REGISTER,
     VOLUME_M3,
     WATT_HOURS,
     Figure,
     Roles,
-    Said,
+    TypedColumn,
+    hour_number,
     plain,
     said_by,
 )
-from aggregator.intake.tables.notation import ABSENT, is_time, read_clock
-from aggregator.intake.tables.text_tables import is_number
 
-_CATEGORIES = 60  # different values of a column; more are no category
 _NAMES = 12  # columns listed in an error
-_HOUR = re.compile(r"[HhEP]{0,2}([0-9]{1,2})(?:[:.]00(?::00)?)?")
-_BARE_CLOCK = re.compile(r"(?:[01]?[0-9]|2[0-4])\.[0-5][0-9]|(?:[01][0-9]|2[0-4])[0-5][0-9]")
 _OF_UNIT = re.compile("unit|einheit|eenheid|enh|yksik|jednost|unidad|uom")
-_PART = re.compile(r"\b(t[1-4]|p[1-6]|f[1-9]|f10|l[1-3]|[abc]|[1-9]|tari[ef]f? ?[1-4]|electricity[12]|rate ?[1-4])\b")
+_PART = re.compile(
+    r"\b(t[1-4]|p[1-6]|f[1-9]|f10|l[1-3]|[abc]|[1-9]|tari[ef]f? ?[1-4]|electricity[12]|rate ?[1-4]|[12]8[12])\b"
+)
 _NEED = "name them with --columns, like time=Date,import_kwh=Elec"
-
-
-class TypedColumn(NamedTuple):
-    """A column with the type of its cells."""
-
-    place: int
-    name: str
-    said: Said
-    type: str  # time, date, clock, hour, number, text, empty
-    values: tuple[str, ...]  # different ones, up to _CATEGORIES + 1
-
-
-def typed(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[TypedColumn]:
-    """Return the columns of a table; each row has a cell for each name."""
-    found = []
-    some_of = max(20, min(300, 30_000 // len(names)))  # cells of a column that tell its type
-    for place, name in enumerate(names):
-        filled = [text for row in rows if (text := row[place].strip()).lower() not in ABSENT]
-        values = tuple(dict.fromkeys(filled))[: _CATEGORIES + 1]
-        found.append(TypedColumn(place, name, said_by(name), _type(filled, said_by(name), some_of), values))
-    return found
-
-
-def _type(filled: Sequence[str], said: Said, some_of: int) -> str:
-    some = filled[:some_of]
-    is_hour = bool({"clock", "start", "end"} & said.meanings) and not said.unit and len(set(some)) > 1
-    if not some:
-        return "empty"
-
-    def mostly(test: Callable[[str], object]) -> bool:
-        return sum(bool(test(one)) for one in some) * 5 >= len(some) * 3
-
-    if mostly(is_time) and not said.unit:
-        if some[0].isdigit() and len(some[0]) > 8 and 1 < len(some) <= some.count(some[0]) + len(some) // 10:
-            return "number"  # of a meter
-        return "time" if mostly(_has_clock) else "date"
-    if is_hour and mostly(hour_number) and not all(map(_BARE_CLOCK.fullmatch, some)):
-        return "hour"
-    if mostly(_is_clock) or (is_hour and all(map(_BARE_CLOCK.fullmatch, some))):
-        return "clock"
-    return "number" if mostly(is_number) else "text"
-
-
-def _has_clock(text: str) -> bool:
-    return ":" in text or len(text) > 12 or (text.isdigit() and len(text) != 8) or "." in text[10:]
-
-
-def _is_clock(text: str) -> bool:
-    try:
-        return len(text) > 3 and not text.replace(".", "").isdigit() and read_clock(text) >= 0
-    except Refused:
-        return False
-
-
-def hour_number(text: str) -> str:
-    """Return the digits of the number of an hour: `04:00`, `4`, `H04`; empty for any other text."""
-    found = _HOUR.fullmatch(text.strip())
-    return found[1] if found else ""
 
 
 # Roles by content and name
@@ -112,17 +53,21 @@ def roles_of(columns: Sequence[TypedColumn]) -> tuple[Roles, list[Doubt]]:
     is_utc = "utc" in columns[main].said.meanings
     hours = 0 if end_clock is not None else _hours_of_day(columns, clock)
     told = tuple(one.place for one in told_by)
-    return Roles(main, clock, end, end_clock, edge, hours, tuple(figures), told, tuple(groups), is_utc), doubts
+    constant = tuple((one.place, frozenset(one.values)) for one in _texts(columns) if one.place not in used)
+    return Roles(
+        main, clock, end, end_clock, edge, hours, tuple(figures), told, tuple(groups), is_utc, constant
+    ), doubts
 
 
 def telling(columns: Sequence[TypedColumn]) -> list[TypedColumn]:
     """Return the categories that tell direction, unit or meter of a row."""
-    categories = [one for one in columns if one.type == "text" and len(one.values) <= _CATEGORIES]
-    return [one for one in categories if any(map(_tells, map(said_by, one.values))) and not _is_letter(one)]
+    return [
+        one for one in _texts(columns) if any(said_by(text).is_telling for text in one.values) and not _is_letter(one)
+    ]
 
 
-def _tells(said: Said) -> bool:
-    return bool(said.channel or said.unit or said.is_generation)
+def _texts(columns: Sequence[TypedColumn]) -> list[TypedColumn]:
+    return [one for one in columns if one.type == "text" and len(one.values) <= CATEGORIES]
 
 
 def _is_letter(one: TypedColumn) -> bool:
@@ -131,7 +76,7 @@ def _is_letter(one: TypedColumn) -> bool:
 
 
 def _may_group(one: TypedColumn) -> bool:
-    return 1 < len(one.values) <= _CATEGORIES and one.type in ("text", "number")
+    return 1 < len(one.values) <= CATEGORIES and one.type in ("text", "number")
 
 
 _Times = tuple[int, int | None, int | None, int | None]  # time, clock, end, the end's clock
@@ -139,7 +84,8 @@ _Times = tuple[int, int | None, int | None, int | None]  # time, clock, end, the
 
 def _times(columns: Sequence[TypedColumn], doubts: list[Doubt]) -> tuple[_Times, str]:
     """Return the places of the times, and which end of an interval the first one is."""
-    dated = [one for one in columns if one.type in ("time", "date") and not one.said.is_ignored]
+    every = [one for one in columns if one.type in ("time", "date")]
+    dated = [one for one in every if not one.said.is_ignored] or every
     dated = [one for one in dated if len(one.values) > 1] or dated
     if not dated:
         raise ConfigurationError(unknown_columns(columns, "no time"))
@@ -158,7 +104,7 @@ def _times(columns: Sequence[TypedColumn], doubts: list[Doubt]) -> tuple[_Times,
 
 def _main_time(candidates: Sequence[TypedColumn], has_clocks: bool, doubts: list[Doubt]) -> TypedColumn:
     rivals = [one for one in candidates if one.values != candidates[0].values]
-    utc = [one for one in candidates if "utc" in one.said.meanings]
+    utc = [one for one in candidates if "utc" in one.said.meanings] or list(filter(_is_instant, candidates))
     if not rivals or has_clocks:
         return candidates[0]
     if len(utc) == 1:
@@ -168,6 +114,11 @@ def _main_time(candidates: Sequence[TypedColumn], has_clocks: bool, doubts: list
         Doubt("--columns", f"the time of a row may be {quoted(names)}", tuple(f"time={one}" for one in names))
     )
     return candidates[0]
+
+
+def _is_instant(one: TypedColumn) -> bool:
+    """Whether its times have an offset or count seconds, which a local time beside it has not."""
+    return one.values[0].isdecimal() and len(one.values[0]) > 9
 
 
 def _with_clocks(
@@ -200,7 +151,11 @@ def _figures(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
     grid = [one for one in of_home if one.said.channel and not one.said.is_weak]
     weak = [one for one in of_home if one.said.is_weak]
     has_import = any(one.said.channel == IMPORT for one in grid)
-    chosen = grid + ([] if has_import else weak) or [one for one in of_home if one.said.unit or one.said.kind]
+    chosen = grid + ([] if has_import else weak)
+    if {one.said.channel for one in chosen} == {EXPORT}:
+        chosen += [one for one in of_home if one not in chosen and _may_be_import(one)]
+    chosen = chosen or [one for one in of_home if one.said.unit or one.said.kind]
+    _left_out(chosen, of_home, doubts)
     if not chosen:
         varying = [one for one in of_home if len(one.values) > 1 and not _is_id(one)]
         chosen = varying or [one for one in of_home if not _is_id(one)]
@@ -212,10 +167,28 @@ def _figures(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
     if all(one.said.kind == POWER and one not in grid for one in chosen):
         chosen = [one for one in of_home if one.said.unit in WATT_HOURS] or chosen
     energies = [one for one in chosen if not one.said.kind]
-    chosen = energies or chosen
+    if {one.said.channel or IMPORT for one in chosen} <= {one.said.channel or IMPORT for one in energies}:
+        chosen = energies
     if chosen and all(one.said.kind == REGISTER for one in chosen):
         chosen += [one for one in of_home if one.said.kind == POWER]
     return _grouped(chosen, has_categories, doubts)
+
+
+def _may_be_import(one: TypedColumn) -> bool:
+    """Whether a figure that names no direction is one of energy, beside figures of export alone."""
+    is_energy = one.said.unit in WATT_HOURS or one.said.kind == REGISTER or "tariff" in one.said.meanings
+    return not one.said.channel and (is_energy or not one.said.is_foreign) and not _is_id(one)
+
+
+def _left_out(chosen: Sequence[TypedColumn], every: Sequence[TypedColumn], doubts: list[Doubt]) -> None:
+    """Ask whether an energy whose name is not known is the export, where none is."""
+    others = [one for one in every if one not in chosen and one.said.unit in WATT_HOURS and not one.said.channel]
+    others = [one for one in others if not one.said.kind and one.said.is_foreign]
+    if {one.said.channel for one in chosen} == {IMPORT} and others:
+        text = f"the direction of {quoted(one.name for one in others)} is not known: export, or part of the import?"
+        named = "import_{}={}".format((chosen[0].said.unit or "kWh").lower(), "+".join(one.name for one in chosen))
+        more = [f"{named},export_{one.said.unit.lower()}={one.name}" for one in others]
+        doubts.append(Doubt("--columns", text, (named, *more)))
 
 
 def _is_id(one: TypedColumn) -> bool:
@@ -240,8 +213,15 @@ def _grouped(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
             parts = parts[:1]
         name = " + ".join(one.name for one in parts)
         figures.append(Figure(tuple(one.place for one in parts), channel, kind, parts[0].said.unit, name))
+    sides = {one.channel for one in figures} & {IMPORT, EXPORT}
+    net = [one for one in figures if one.channel == NET] if sides else []
+    if net and len(sides) < 2:
+        values = tuple(f"{one.channel}_{(one.unit or 'kWh').lower()}={one.name}" for one in figures if one.channel)
+        doubts.append(Doubt("--columns", f"{quoted([net[0].name])} tells of the same as the others", values))
+    figures = [one for one in figures if one not in net]  # the difference of the others
     named = [one for one in figures if one.channel or one.kind == POWER]
-    return named if any(one.channel for one in figures) and not has_categories else figures
+    has_import = any(one.channel in (IMPORT, NET) for one in figures)
+    return named if has_import and not has_categories else figures
 
 
 def _in_one_unit(columns: Sequence[TypedColumn]) -> list[TypedColumn]:

@@ -25,7 +25,7 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, day_of, iso_utc, slots
 from aggregator.core.readings import Interval, Reading
-from aggregator.store.occupancies import check_kept
+from aggregator.store.occupancies import check_kept, seen_instants
 from aggregator.store.port import Store
 
 MICRO = 1_000_000
@@ -223,11 +223,16 @@ ROUNDING_WH = 1  # two files may round the same energy in different directions
 Evidence = Reading | Interval
 
 
-def stored_usage(store: Store, device_id: str, start: int, end: int) -> dict[int, int]:
-    """Return the measured import of a span, Wh by the start of its hour (UTC seconds); of MOST_DAYS days at most."""
-    found: dict[int, int] = {}
-    zone = next((one.timezone for one in [store.device(device_id)] if one), "UTC")
-    documents = store.documents("day", device_id, day_of(start, zone), day_of(end, zone))
+def stored_usage(store: Store, device: Device, start: int, end: int) -> dict[int, int]:
+    """Return the measured import of a span, Wh by the start of its hour (UTC seconds); of MOST_DAYS days at most.
+
+    The viewer of the device sees no other days than their own.
+    """
+    found, zone, own = dict[int, int](), device.timezone, seen_instants(device)
+    if start >= own.end or end < own.start:
+        return found
+    first, last = day_of(max(start, own.start), zone), day_of(min(end, own.end - 1), zone)
+    documents = store.documents("day", device.device_id, first, last)
     for document in islice(documents, MOST_DAYS):
         for slot in slots("day", document.period, document.timezone):
             part = document.parts.get(slot.name)
@@ -249,12 +254,16 @@ class ImportPlan:
 
     def __init__(self, store: Store, device: Device, *, is_correction: bool = False) -> None:
         self._store, self._device, self._is_correction = store, device, is_correction
+        self._own = seen_instants(device)
         self._known: dict[tuple[int, int], Evidence] = {}
         self._span = Window(0, 0)
 
     def plan(self, row: Evidence) -> Planned:
-        """Plan the next row. Raises Refused for an erased time, or an energy beyond the home's maximum power."""
+        """Plan the next row. Raises Refused for an erased time, one of others, or energy beyond the maximum power."""
         check_kept(self._device, row)
+        start, end = _time(row)
+        if not (self._own.start <= start < self._own.end and end <= self._own.end):
+            raise Refused("not_your_days", "another household lived there at this time")
         if isinstance(row, Interval):
             _check_energy(row, self._device.max_power_w)
         known = self._stored(row)

@@ -12,18 +12,21 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import orjson
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway, shown
 from aggregator.core.periods import HALF_HOUR, Window, block_start, iso_local, iso_utc
-from aggregator.intake.imports.recognise import Recognised
 from aggregator.store.collections import IMPORTS, update_record
 from aggregator.store.layers import layer_of
+from aggregator.store.occupancies import seen_instants
 from aggregator.store.port import Store
 from aggregator.waterfall.levels import recompute, rewrite
+
+if TYPE_CHECKING:
+    from aggregator.intake.imports.recognise import Recognised  # its libraries are not in the package for AWS
 
 TAKING, TAKEN, UNDOING, UNDONE = "taking", "taken", "undoing", "undone"
 STATES = (TAKING, TAKEN, UNDOING, UNDONE)
@@ -128,25 +131,27 @@ def find_import(store: Store, name: str) -> ImportRecord:
     return _decoded(body)
 
 
-def begin_import(store: Store, device: Device, found: Recognised, source: Source, now: int) -> ImportRecord:
+def begin_import(store: Store, device: Device, found: "Recognised", source: Source, now: int) -> ImportRecord:
     """Return the record of an import that begins now, or that resumes; stored."""
     said = found.understanding
     assert said.start is not None
     assert said.end is not None
+    own = seen_instants(device)  # rows of other days are refused
+    first, last = max(said.start, own.start), min(said.end, own.end)
     layout = sha256(repr(found.layout).encode()).hexdigest()[:16]
     for _ in range(TRIES):
         present = imports_of(store, device.device_id)
         same = (source.digest, source.is_correction, layout)
         for one in present:
             if (one.digest, one.is_correction, one.layout) == same and one.state in STANDING:
-                span = {"first": min(one.first, said.start), "last": max(one.last, said.end)}
+                span = {"first": min(one.first, first), "last": max(one.last, last)}
                 resumed = update_import(store, one, STANDING, state=TAKING, **span)
                 if resumed.state == TAKING:
                     return resumed
         number = present[0].number + 1 if present else 1
         how = tuple(f"{one.what}: {one.value}" for one in said.choices)
         record = ImportRecord(
-            device.device_id, number, now, source.by, source.name, source.digest, how, layout, said.start, said.end,
+            device.device_id, number, now, source.by, source.name, source.digest, how, layout, first, last,
             source.is_correction,
         )  # fmt: skip
         if store.put_record(IMPORTS.of(device.device_id), _key(number), _body(record), was=None):

@@ -4,16 +4,14 @@ Evidence removes what cannot be. What is left is taken (`Choice`); where several
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import Refused, shown
+from aggregator.core.errors import Phrase, Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, day_of, day_start
-from aggregator.intake.imports.columns import hour_number
-from aggregator.intake.imports.looks import Look, candidates, seen, unknown_unit
-from aggregator.intake.imports.rows import Layout, RowReader, short_of_ends
+from aggregator.intake.imports.looks import Look, candidates, one_of, seen, short_of_ends, told_of, unknown_unit
+from aggregator.intake.imports.rows import Layout, RowReader
 from aggregator.intake.imports.understanding import Choice, Doubt, Known, row_filter
 from aggregator.intake.imports.vocabulary import (
     ENERGY,
@@ -23,8 +21,10 @@ from aggregator.intake.imports.vocabulary import (
     POWER,
     REGISTER,
     UNITS,
+    VOLUME_M3,
     WATTS,
     Roles,
+    hour_number,
     said_by,
 )
 from aggregator.intake.tables.notation import (
@@ -40,6 +40,7 @@ from aggregator.intake.tables.row_times import share_of_usual, smallest_step, us
 from aggregator.intake.tables.text_tables import is_number
 
 SAMPLE_ROWS = 2000  # that are judged
+BY_MIDNIGHT = "the first row is at midnight"
 _YEAR_FIRST = re.compile(r"\s*[0-9]{4}|[^0-9]*[0-9]{9}")
 _NUMERIC_DATE = re.compile(r"\s*[0-9]{1,2}[-/.][0-9]{1,2}[-/.]")
 
@@ -61,13 +62,23 @@ def judged(
     delimiter: str = "",
     *,
     is_profiled: bool = False,
+    later: int = 0,
 ) -> Judged:
-    """Decide all about a file from its first rows, which have a cell for each name. Raises ConfigurationError."""
-    judge = _Judge(names, rows, roles, known, is_profiled=is_profiled)
+    """Decide all about a file from its first rows, which have a cell for each name. Raises ConfigurationError.
+
+    The last rows may be `later` ones of the file, with texts that the first ones do not have.
+    """
+    judge = _Judge(names, rows, roles, known, is_profiled=is_profiled, later=later)
     judge.sign(delimiter)
     for decide in (judge.dates, judge.meters, judge.kind_and_unit, judge.time_edge, judge.direction):
         decide()
     return Judged(judge.layout, tuple(judge.choices), tuple(judge.doubts), judge.step_s)
+
+
+def edge_doubt(what: str) -> Doubt:
+    """Return the question which end of an interval a time is."""
+    text = Phrase("the figure of a row may be of {what} that starts or that ends at its time", what=what)
+    return Doubt("--time", text, ("start", "end"))
 
 
 class _Judge:
@@ -81,8 +92,10 @@ class _Judge:
         known: Known,
         *,
         is_profiled: bool,
+        later: int,
     ) -> None:
-        self.names, self.roles, self.known, self.is_profiled = names, roles, known, is_profiled
+        roles = roles._replace(figures=tuple(one_of(one, rows) for one in roles.figures))
+        self.names, self.roles, self.known, self.is_profiled, self.later = names, roles, known, is_profiled, later
         self.choices: list[Choice] = []
         self.doubts, self.ats = list[Doubt](), list[int]()  # the times of the rows, each once, ascending
         self.has_offsets = False  # whether times are instants
@@ -90,7 +103,7 @@ class _Judge:
         zone = "UTC" if roles.is_utc and not known.is_zone_named else known.zone
         where = tuple(row_filter(text, names) for text in known.where)
         self.rows = [row for row in rows if all(row[place].strip() == text for place, text in where)]
-        self.layout = Layout(roles, zone=zone, step_s=known.step_s, where=where)
+        self.layout = Layout(roles, zone=zone, step_s=known.step_s, where=where, is_told=bool(known.direction))
         self.numbers = {int(hour_number(text) or 0) for text in self._texts(roles.clock)} if roles.hours else set()
         if 0 in self.numbers:
             self.layout = self.layout._replace(is_ordinal=False, first_hour=0)
@@ -164,33 +177,10 @@ class _Judge:
         return times
 
     def meters(self) -> None:
-        """Ask which meter is meant, where rows of one time differ in a column that may name a meter."""
-        keyed = [place for place in (self.roles.time, self.roles.clock, *self.roles.categories) if place is not None]
-        keys = [tuple(row[place] for place in keyed) for row in self.rows]
-        once = len(set(keys))
-        for place in self.roles.groups:
-            told = {(*key, row[place]) for key, row in zip(keys, self.rows, strict=True)}
-            if len(told) > once + once // 50:
-                values = Counter(self._texts(place))
-                name = self.names[place]
-                options = [f"{name}={value}" for value, _ in values.most_common(12)]
-                self._ask("--where", f"the file has {len(values)} different {name}", options)
-                return
-        self._sums()
-
-    def _sums(self) -> None:
-        """Ask which category is meant, where several tell the same direction and are no tariffs of one whole."""
-        by_channel: dict[str, set[tuple[str, ...]]] = {}
-        for values in {tuple(row[place] for place in self.roles.categories) for row in self.rows}:
-            said = said_by(" ".join(values))
-            if said.channel and not said.is_ignored and not said.is_generation and "tariff" not in said.meanings:
-                by_channel.setdefault(f"{said.channel} {said.kind}", set()).add(values)
-        for same in by_channel.values():
-            columns = zip(self.roles.categories, zip(*same, strict=True), strict=True)
-            place, texts = next(((place, {*some}) for place, some in columns if len({*some}) > 1), (None, set()))
-            if place is not None:
-                options = [f"{self.names[place]}={value}" for value in sorted(texts)]
-                self._ask("--where", f"several rows of one time tell of {' and '.join(sorted(texts))}", options)
+        """Ask which meter or category is meant, where rows of one time tell of several."""
+        found = told_of(self.names, self.rows, self.roles, self.known, self.later)
+        self.layout = self.layout._replace(judged=found.judged, is_gas=found.is_gas)
+        self.doubts += found.doubts
 
     # Kind and unit
 
@@ -203,6 +193,8 @@ class _Judge:
         kind = self.known.figure_kind or (POWER if unit in WATTS else next(iter(kinds), said.kind))
         if not unit and not self.is_profiled and (foreign := unknown_unit(figures)):
             self._ask("--unit", f"the unit {shown(foreign)} is not known", UNITS)
+        if unit == VOLUME_M3 and self.known.meter == "electricity":
+            self._ask("--device", "m³ are of a gas meter, and the device is one of electricity", ())
         look = seen(figures, self.rows, self.layout)._replace(step_s=self.step_s)
         found = candidates(figures, kind, unit, look, self.known)
         self._note(found, kind, unit, look)
@@ -267,7 +259,7 @@ class _Judge:
             self._choose("times", "the end of the interval", "24:00 is the end of a day")
             return "end"
         elif (first := self._after_midnight()) == {0} and not self._ends_at_midnight():
-            self._choose("times", "the start of the interval", "the first row is at midnight")
+            self._choose("times", "the start of the interval", BY_MIDNIGHT)
             return "start"
         elif first == {self.step_s} and len(self.ats) >= DAY_S // self.step_s:
             self._choose("times", "the end of the interval", "the first row is one interval after midnight")
@@ -290,9 +282,7 @@ class _Judge:
         return is_whole and any(self.ats[-1] == day_start(day_of(self.ats[-1], zone), zone) for zone in zones)
 
     def _ask_edge(self, what: str) -> None:
-        self._ask(
-            "--time", f"the figure of a row may be of {what} that starts or that ends at its time", ("start", "end")
-        )
+        self.doubts.append(edge_doubt(what))
 
     # Direction
 

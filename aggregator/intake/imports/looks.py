@@ -1,33 +1,39 @@
-"""What figures can be by their looks: energy, a register or power, and of which unit. Pure.
+"""What figures can be by their looks, and of which meter: energy, a register or power, and of which unit. Pure.
 
-A register rises and never falls; no home uses more than some power. What is left are the candidates.
+A register rises and never falls; no home uses more than some power. What is left are the candidates. Rows of one time
+that tell of several meters, or of several wholes, are asked about.
 """
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import Refused
+from aggregator.core.errors import Phrase, Refused
 from aggregator.core.periods import HOUR
+from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.imports.rows import FACTORS, Layout, RowReader
-from aggregator.intake.imports.understanding import Known
+from aggregator.intake.imports.understanding import Doubt, Known
 from aggregator.intake.imports.vocabulary import (
     ENERGY,
     EXPORT,
+    IMPORT,
     POWER,
     REGISTER,
     VOLUME_M3,
     WATT_HOURS,
     WATTS,
     Figure,
+    Roles,
+    Said,
     may_be_power,
     said_by,
 )
-from aggregator.intake.tables.notation import read_figure, seconds_of
+from aggregator.intake.tables.notation import ABSENT, read_figure, seconds_of
 from aggregator.intake.tables.row_times import usual_step
+from aggregator.intake.tables.text_tables import is_number
 
 _LEAST_W, _MOST_W = 20, 5_000  # the mean power of a home; outside of it a candidate needs more than its looks
 _PEAK_W = 30_000  # no home's interval of five minutes or more has a higher mean
@@ -49,9 +55,9 @@ class Look(NamedTuple):
     is_energy: bool
 
     @property
-    def said(self) -> str:
+    def said(self) -> Phrase:
         """Return what is seen, for people."""
-        return f"they rise {self.rises} times and fall {self.falls} times"
+        return Phrase("they rise {rises} times and fall {falls} times", rises=self.rises, falls=self.falls)
 
     def power(self, kind: str) -> float:
         """Return the mean power that they are as one kind, in units of the figures."""
@@ -84,7 +90,8 @@ def candidates(figures: Sequence[Figure], kind: str, unit: str, look: Look, know
     if kind and unit:
         return found
     if unit and not look.is_register:
-        return [(ENERGY, unit)] if not kind else found  # a named unit may be of any home
+        is_at_rest = look.rises + look.falls == 0 and not _is_possible((ENERGY, unit), look, known, is_told=False)
+        return found if kind else [(ENERGY, unit), *([(REGISTER, unit)] if is_at_rest else [])]  # of any home
     possible = [one for one in found if _is_possible(one, look, known, is_told=bool(kind))]
     likely = [one for one in possible if _LEAST_W <= look.power(one[0]) * FACTORS[one[1]] <= _MOST_W] or possible
     twin = {HOUR: {"kWh": "kW", "Wh": "W"}}.get(look.step_s, {})  # over an hour the energy is the same
@@ -109,6 +116,14 @@ def unknown_unit(figures: Sequence[Figure]) -> str:
     return next((text for text in told if said_by(text).is_foreign), "")
 
 
+def one_of(figure: Figure, rows: Sequence[Sequence[str]]) -> Figure:
+    """Return a figure with whether rows have a value in one of its columns only, like the tariff of the hour."""
+    filled = Counter(tuple(row[place].strip().lower() not in ABSENT for place in figure.places) for row in rows)
+    alone = {one for one in filled if sum(one) == 1}
+    is_one_of = len(alone) > 1 and figure.kind != REGISTER and all(sum(one) < 2 for one in filled)
+    return figure._replace(is_one_of=is_one_of)
+
+
 def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layout) -> Look:
     """Return how the main figure of rows looks, in order of time."""
     main = next((one for one in figures if one.channel != EXPORT), figures[0])
@@ -118,9 +133,98 @@ def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layou
     for row, told in zip(rows, selected, strict=True):
         try:
             numbers = [read_figure(row[place], layout.decimal) for place in main.places]
-            if told == usual and None not in numbers:
-                points[seconds_of(reader.times(row)[0])] = float(sum(filter(None, numbers), Decimal(0)))
+            time, end = reader.times(row)
+            is_whole = None not in numbers or (main.is_one_of and {*numbers} != {None})
+            if told == usual and is_whole and (end is None or seconds_of(end) - seconds_of(time) <= LONGEST_INTERVAL_S):
+                points[seconds_of(time)] = float(sum(filter(None, numbers), Decimal(0)))
         except Refused:
             continue
     ats = sorted(points)
     return look_of([points[at] for at in ats], ats, has_end=layout.roles.end is not None)
+
+
+def short_of_ends(reader: RowReader, rows: Sequence[Sequence[str]]) -> int:
+    """Return by how many seconds the ends in rows are early: a minute or a second, where they are 00:29 of 00:30."""
+    lengths = Counter[int]()
+    for row in rows:
+        try:
+            time, end = reader.times(row)
+        except Refused:
+            continue
+        lengths[seconds_of(end) - seconds_of(time) if end is not None else 0] += 1
+    usual = lengths.most_common(1)[0][0] if lengths else 0
+    return next((short for short in (1, 60) if usual > 0 and (usual + short) % 300 == 0), 0)
+
+
+# Meters
+
+
+Row = Sequence[str]
+Category = tuple[str, ...]  # the texts of a row that tell of its figure
+
+
+class CategoriesTold(NamedTuple):
+    """What categories tell, and which of them is asked for."""
+
+    doubts: tuple[Doubt, ...]
+    judged: frozenset[Category]
+    is_gas: bool | None  # whether rows of gas count, or all but those; None where no row names gas
+
+
+def told_of(names: Sequence[str], rows: Sequence[Row], roles: Roles, known: Known, later: int) -> CategoriesTold:
+    """Return what the categories of rows tell; the last rows are `later` ones of the file."""
+    category = [tuple([row[place] for place in roles.categories]) for row in rows]
+    figures = [place for one in roles.figures for place in one.places]
+    every = {
+        values: said
+        for values, row in zip(category, rows, strict=True)
+        if (said := said_by(" ".join(values))).channel or any(is_number(row[place]) for place in figures)
+    }
+    gas = {values for values, said in every.items() if "gas" in said.meanings}
+    is_gas = (known.meter == "gas") if gas else None
+    told = {values: said for values, said in every.items() if not said.is_ignored and is_gas in (None, values in gas)}
+    times = [tuple(row[place] for place in (roles.time, roles.clock) if place is not None) for row in rows]
+    new = {*category[len(rows) - later :]}
+    doubts = list(_meters(names, rows, roles, times, category))
+    for same in [] if doubts else _wholes(told, known):
+        if not all(told[values].channel for values in same) and not new & same:
+            each = {one for one in zip(times, category, strict=True) if one[1] in same}
+            if len(each) == len({time for time, _ in each}):
+                continue  # never of one time
+        columns = zip(roles.categories, zip(*same, strict=True), strict=True)
+        place, texts = next(((place, {*some}) for place, some in columns if len({*some}) > 1), (0, set()))
+        options = tuple(f"{names[place]}={value}" for value in sorted(texts))
+        doubts.append(Doubt("--where", f"several rows of one time tell of {' and '.join(sorted(texts))}", options))
+    return CategoriesTold(tuple(doubts), frozenset(category), is_gas)
+
+
+def _meters(
+    names: Sequence[str], rows: Sequence[Row], roles: Roles, times: Sequence[Category], category: Sequence[Category]
+) -> Iterator[Doubt]:
+    """Yield the question which meter is meant, where rows of one time differ in a column that may name a meter."""
+    places = [place for one in roles.figures for place in one.places]
+    filled = [tuple(bool(row[place].strip()) for place in places) for row in rows]
+    keys = list(zip(times, category, filled, strict=True))
+    once = len(set(keys))
+    for place in roles.groups:
+        if len({(key, row[place]) for key, row in zip(keys, rows, strict=True)}) > once + once // 50:
+            values = Counter(text for row in rows if (text := row[place].strip()))
+            options = tuple(f"{names[place]}={value}" for value, _ in values.most_common(12))
+            yield Doubt("--where", f"the file has {len(values)} different {names[place]}", options)
+            return
+
+
+def _wholes(told: Mapping[Category, Said], known: Known) -> list[set[Category]]:
+    """Return the categories that tell the same direction and are no tariffs of one whole, where several do.
+
+    What is generated may be export, where nothing else is and the rest may be what the home uses.
+    """
+    by_channel: dict[str, set[Category]] = {}
+    for values, said in told.items():
+        if "tariff" not in said.meanings and not said.is_generation:
+            by_channel.setdefault(f"{said.channel or IMPORT} {said.kind}", set()).add(values)
+    found = [same for same in by_channel.values() if len(same) > 1 and any(said.channel for said in told.values())]
+    is_made = any(said.is_generation for said in told.values()) and not known.direction
+    if is_made and len(told) > 1 and all(said.is_weak or not said.channel for said in told.values()):
+        return [{*told}, *found]
+    return found

@@ -1,4 +1,4 @@
-"""What a recognised file holds: totals by month, the largest and smallest day; and the brakes that hold. Pure.
+"""What a recognised file holds: first rows, totals by month, largest and smallest day; the brakes that hold. Pure.
 
 A brake is a reason why a file is not taken although one reading of it is possible: what it holds looks wrong.
 """
@@ -8,12 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from statistics import StatisticsError, correlation
 from zoneinfo import ZoneInfo
 
-from aggregator.core.periods import HOUR, day_of
-from aggregator.intake.imports.rows import MICRO
+from aggregator.core.errors import Refused
+from aggregator.core.periods import HOUR, day_of, day_start, iso_local
+from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
 from aggregator.intake.imports.understanding import Brake, Energy, Known, Understanding
+from aggregator.intake.imports.vocabulary import POWER
+from aggregator.intake.tables.table_shapes import FileTable
 
 FEW = 0.03  # the share of refused rows up to which a file is taken
 FEW_CONTRADICTIONS = 0.01
@@ -22,6 +26,7 @@ _LIKE, _CLEARLY = 0.7, 0.15  # the correlation of the same usage, and how much l
 _COMMON = 5 * 24  # hours that are compared at least
 _MONOTONE, _A_FALL = 24, 4  # energy that rises so often falls more than once in so many rises
 _CHANNELS = ("import", "export", "volume")
+SHOWN_DAYS = 62  # of a short file
 
 
 class FigureCourse:
@@ -53,7 +58,7 @@ class FileTotals:
     def __init__(self, zone: str, *, is_instant: bool) -> None:
         self.days: dict[str, list[int | None]] = {}
         self.start: int | None = None
-        self.end = self.count = 0
+        self.end = self.last = self.count = 0  # `last` is the start of the last row
         self.courses = tuple(FigureCourse() for _ in _CHANNELS)
         self.is_instant = is_instant
         self.hours: dict[int, int] = {}  # import by hour (UTC seconds), millionths of a Wh
@@ -62,7 +67,7 @@ class FileTotals:
     def add(self, start: int, end: int, figures: Sequence[int | None]) -> None:
         """Add the next row: import, export, volume."""
         self.start = start if self.start is None else self.start
-        self.end, self.count = end, self.count + 1
+        self.end, self.last, self.count = end, start, self.count + 1
         day = self.days.setdefault(self._day(start // 900), [None, None, None])
         for place, value in enumerate(figures):
             if value is not None:
@@ -73,6 +78,10 @@ class FileTotals:
                 if place == 0 and (self.is_instant or end - start <= HOUR):
                     hour = start - start % HOUR
                     self.hours[hour] = self.hours.get(hour, 0) + more
+
+    def is_last_at_midnight(self, *zones: str) -> bool:
+        """Whether the last row begins at the midnight of a zone."""
+        return any(self.last == day_start(day_of(self.last, zone), zone) for zone in zones)
 
 
 def previewed(
@@ -102,6 +111,7 @@ def previewed(
         start=preview.start,
         end=preview.end,
         months=tuple((month, _sum(some)) for month, some in months.items()),
+        days=tuple(days.items()) if len(days) <= SHOWN_DAYS else (),
         largest=max(sums.items(), key=lambda one: one[1], default=None),
         smallest=min(sums.items(), key=lambda one: one[1], default=None),
     )
@@ -173,3 +183,26 @@ def _likeness(own: Mapping[int, int], stored: Mapping[int, int], shift_s: int) -
         return correlation(*zip(*pairs, strict=True)) if len(pairs) >= _COMMON else -1.0
     except StatisticsError:
         return -1.0
+
+
+# The first rows
+
+
+def first_rows(table: FileTable, layout: Layout) -> Iterator[str]:
+    """Yield the first rows of a table as they are read, for people."""
+    reader = RowReader(layout)
+    for row in islice(table.rows(), 50):
+        try:
+            found = reader.row_of(row)
+        except Refused:
+            continue
+        if found and found.has_values:
+            time = iso_local(found.time, layout.zone) if isinstance(found.time, int) else found.time
+            yield f"{table.unit} {found.line}: {time} {_figures_text(found, layout)}"
+
+
+def _figures_text(row: FileRow, layout: Layout) -> str:
+    scale, unit = (1, "Wh") if layout.is_instant else (MICRO, "W" if layout.kind == POWER else "Wh")
+    named = (("import", row.imported, unit), ("export", row.exported, unit), ("volume", row.volume, "l"))
+    figures = [f"{name} {value / scale:,.10g} {of}" for name, value, of in named if value is not None]
+    return ", ".join([*figures, *([f"power {row.power_w} W"] if row.power_w is not None else [])])

@@ -6,20 +6,21 @@ taken (`importing.take`) only where nothing is in doubt and no brake holds.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
 from aggregator.core.errors import ConfigurationError, Refused, shown
-from aggregator.core.periods import DAY_S, HOUR, iso_local
+from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.formats.message import check_instant_of
-from aggregator.intake.imports.columns import TypedColumn, quoted, roles_of, telling, typed, with_named
+from aggregator.intake.imports.columns import quoted, roles_of, telling, with_named
 from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
-from aggregator.intake.imports.judgement import SAMPLE_ROWS, Judged, judged
-from aggregator.intake.imports.preview import FileTotals, previewed
-from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
+from aggregator.intake.imports.judgement import BY_MIDNIGHT, SAMPLE_ROWS, Judged, edge_doubt, judged
+from aggregator.intake.imports.preview import FileTotals, first_rows, previewed
+from aggregator.intake.imports.rows import FileRow, Layout, RowReader
 from aggregator.intake.imports.understanding import (
     Choice,
     Doubt,
@@ -27,6 +28,7 @@ from aggregator.intake.imports.understanding import (
     RefusedRows,
     Understanding,
     named_columns,
+    profile_of,
 )
 from aggregator.intake.imports.vocabulary import (
     EXPORT,
@@ -35,12 +37,15 @@ from aggregator.intake.imports.vocabulary import (
     UNITS,
     WATT_HOURS,
     Roles,
+    TypedColumn,
     plain,
-    profile_of,
     said_by,
+    typed,
 )
+from aggregator.intake.tables.notation import is_time
 from aggregator.intake.tables.row_times import days_after, end_of, in_utc, lengths
-from aggregator.intake.tables.table_shapes import FileTable
+from aggregator.intake.tables.table_shapes import FileTable, sectioned
+from aggregator.intake.tables.text_tables import is_number
 
 _CELLS, _FEWEST = 400_000, 50  # cells that are judged at most; rows at least
 FIRST = 5  # rows shown as they were read
@@ -67,24 +72,35 @@ def recognised(
     table: FileTable, known: Known, allowed: Sequence[str] = (), progress: Progress = lambda _: None
 ) -> Iterator[Recognised]:
     """Recognise a file and read it. Raises ConfigurationError for one that no option makes readable."""
-    found = _decided(table, known)
-    understood = _understood(table, found)
-    if found.doubts:
-        yield Recognised(understood, found.layout, None, RefusedRows(table.unit), found.step_s)
-        return
-    layout, refusals, reader, rows = found.layout, *_read(table, found.layout, known, progress)
-    if layout.roles.hours and layout.is_ordinal and reader.has_clock_hours:
+    later = set[int]()
+    while True:
+        found = _decided(table, known, later)
+        understood = _understood(table, found)
+        if found.doubts:
+            yield Recognised(understood, found.layout, None, RefusedRows(table.unit), found.step_s)
+            return
+        layout, refusals, reader, rows = found.layout, *_read(table, found.layout, known, progress)
+        if layout.roles.hours and layout.is_ordinal and reader.has_clock_hours:
+            rows.close()
+            layout = layout._replace(is_ordinal=False, open_days=reader.open_days)
+            refusals, reader, rows = _read(table, layout, known, progress)
+        if later >= reader.news.keys():
+            break
         rows.close()
-        layout = layout._replace(is_ordinal=False, open_days=reader.open_days)
-        refusals, reader, rows = _read(table, layout, known, progress)
+        table = sectioned(table, _section) if reader.has_sections and "section" not in table.names else table
+        later |= reader.news.keys()
     with closing(rows):
         done = Recognised(understood, layout, rows, refusals, found.step_s)
         yield done._replace(understanding=_previewed(done, rows, known, allowed))
 
 
-def _decided(table: FileTable, known: Known) -> Judged:
+def _decided(table: FileTable, known: Known, later: Container[int] = ()) -> Judged:
+    """Decide about a table by its first rows, and the `later` ones of these numbers. Raises ConfigurationError."""
     most = min(SAMPLE_ROWS, max(_FEWEST, _CELLS // len(table.names)))
-    sample = [cells for _, _, cells in islice(table.rows(), most) if cells[0][:1] != "!"]
+    source = table.rows()
+    sample = [cells for _, _, cells in islice(source, most) if cells[0][:1] != "!"]
+    first = len(sample)
+    sample += [cells for number, _, cells in source if number in later] if later else []
     if not sample:
         refused = next((cells[0][1:] for _, _, cells in table.rows()), "it is empty")
         raise ConfigurationError(f"no row of the file can be used: {refused}")
@@ -102,9 +118,12 @@ def _decided(table: FileTable, known: Known) -> Judged:
     if profile:
         is_curve = unit not in WATT_HOURS or not profile.columns  # Enedis writes the energies of days by their start
         known = known._replace(edge=known.edge or (profile.edge if is_curve else "start"))
+        known = known._replace(figure_kind=known.figure_kind or profile.kind)
         if not any(one.unit for one in roles.figures) and known.meter == "electricity":
             known = known._replace(unit=known.unit or unit or profile.unit)
-    found = judged(table.names, rows, roles, known, table.delimiter, is_profiled=profile is not None)
+    found = judged(
+        table.names, rows, roles, known, table.delimiter, is_profiled=profile is not None, later=len(sample) - first
+    )
     names = (Choice("format", profile.name),) if profile else ()
     answered = [one for one in doubts if one.option != "--direction" or not known.direction]
     late_s = profile.late_s if profile and found.layout.is_instant else 0
@@ -159,6 +178,14 @@ def _of_meter(columns: Sequence[TypedColumn], meter: str) -> list[TypedColumn]:
     return [one._replace(type="other") if one in others else one for one in columns]
 
 
+def _section(row: Sequence[str]) -> str:
+    """Return what a row of names says of figures; empty for any other row."""
+    named = [cell for cell in row if cell.strip()]
+    if len(named) < 2 or any(map(is_number, named)) or any(map(is_time, named)):
+        return ""
+    return " ".join(cell for cell in named if said_by(cell).is_telling and not said_by(cell).is_ignored)
+
+
 # What was understood
 
 
@@ -178,27 +205,8 @@ def _understood(table: FileTable, found: Judged) -> Understanding:
         Choice("figures", "; ".join(figures)),
         Choice("zone", layout.zone, "by the column's name" if roles.is_utc else "of times without an offset"),
     )
-    first = tuple(islice(_first_rows(table, layout), FIRST))
+    first = tuple(islice(first_rows(table, layout), FIRST))
     return Understanding(table.format, (*said, *found.choices), found.doubts, first_rows=first)
-
-
-def _first_rows(table: FileTable, layout: Layout) -> Iterator[str]:
-    reader = RowReader(layout)
-    for row in islice(table.rows(), 50):
-        try:
-            found = reader.row_of(row)
-        except Refused:
-            continue
-        if found and found.has_values:
-            time = iso_local(found.time, layout.zone) if isinstance(found.time, int) else found.time
-            yield f"{table.unit} {found.line}: {time} {_figures_text(found, layout)}"
-
-
-def _figures_text(row: FileRow, layout: Layout) -> str:
-    scale, unit = (1, "Wh") if layout.is_instant else (MICRO, "W" if layout.kind == POWER else "Wh")
-    named = (("import", row.imported, unit), ("export", row.exported, unit), ("volume", row.volume, "l"))
-    figures = [f"{name} {value / scale:,.10g} {of}" for name, value, of in named if value is not None]
-    return ", ".join([*figures, *([f"power {row.power_w} W"] if row.power_w is not None else [])])
 
 
 # Reading rows
@@ -222,6 +230,11 @@ def _file_rows(table: FileTable, reader: RowReader, refusals: RefusedRows, progr
         try:
             found = reader.row_of(row)
         except Refused as why:
+            if not any(map(str.strip, row[2])):
+                continue
+            if _section(row[2]):
+                reader.note_section(row[0])
+                continue
             refusals.refuse(row[0], row[1], why)
             continue
         if found:
@@ -289,5 +302,8 @@ def _previewed(done: Recognised, rows: SortedRows, known: Known, allowed: Sequen
     else:
         for interval in done.intervals(once, refusals.refuse):
             preview.add(interval.start, interval.end, interval[3:6])
+    is_by_midnight = any(one.why == BY_MIDNIGHT for one in done.understanding.choices)
+    if is_by_midnight and preview.count >= SAMPLE_ROWS and preview.is_last_at_midnight(done.layout.zone, known.zone):
+        done = done._replace(understanding=replace(done.understanding, doubts=(edge_doubt("the interval"),)))
     reasons = done.refusals.reasons + refusals.reasons
     return previewed(done.understanding, preview, reasons, repeated.total(), known, allowed)

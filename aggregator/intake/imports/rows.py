@@ -14,8 +14,8 @@ from typing import NamedTuple
 from aggregator.core.errors import Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, window
 from aggregator.core.readings import MAX_LINE, MAX_POWER, MAX_REGISTER, NO_POWER, NO_REGISTER, REASONS
-from aggregator.intake.imports.columns import hour_number
 from aggregator.intake.imports.vocabulary import (
+    CATEGORIES,
     EXPORT,
     IMPORT,
     NET,
@@ -27,9 +27,10 @@ from aggregator.intake.imports.vocabulary import (
     WATTS,
     Figure,
     Roles,
+    hour_number,
     said_by,
 )
-from aggregator.intake.tables.notation import Time, is_summary, read_clock, read_figure, read_time, seconds_of
+from aggregator.intake.tables.notation import Time, is_summary, read_clock, read_figure, read_time
 from aggregator.intake.tables.table_shapes import Cells
 
 MICRO = 1_000_000
@@ -56,6 +57,9 @@ class Layout(NamedTuple):
     open_days: frozenset[datetime] = frozenset()  # of which it is not known what their numbered hours are
     late_s: int = 0  # a register is of so long after its time
     step_s: int | None = None  # the length of intervals without an end, where it was named
+    is_gas: bool | None = None  # whether rows of gas count, or all but those; None where the file has no gas
+    is_told: bool = False  # the direction was named, of what panels made, too
+    judged: frozenset[tuple[str, ...]] = frozenset()  # categories of the rows that decided
 
 
 class FileRow(NamedTuple):
@@ -95,7 +99,11 @@ class RowReader:
         self.beyond = 0  # rows whose numbered hour is after the end of their day
         self._longest: dict[datetime, list[int]] = {}  # days with a repeated hour -> the numbers of their hours
         self.others = 0  # rows of another quantity, kind or meter, which are not refused
+        self.news: dict[int, str] = {}  # numbers of rows with texts that were not there before, of which some tell
+        self.has_sections = False
         self._selections: dict[tuple[str, ...], _Selected | None] = {}
+        self._constant = {place: set(texts) for place, texts in layout.roles.constant}
+        self._has_channels = len({one.channel for one in layout.roles.figures if one.channel}) > 1
         self._figures = [(one, FACTORS[one.unit or layout.unit or "kWh"]) for one in layout.roles.figures]
 
     def row_of(self, row: Cells) -> FileRow | None:
@@ -108,13 +116,28 @@ class RowReader:
                 self.others += 1
                 return None
             time, end = self.times(cells)
-            selected = self._selected(cells)
+            for place, texts in self._constant.items():
+                if cells[place] not in texts:
+                    self._note(number, cells[place], texts)
+            selected = self._selected(number, cells)
             if selected is None:
                 self.others += 1
                 return None
             return self._with_figures(number, text, time, end, cells, selected)
         except IndexError:
             raise Refused("bad_row", f"it has {len(cells)} columns") from None
+
+    def note_section(self, number: int) -> None:
+        """Note a row of other names; the rows after it tell of something else."""
+        self.has_sections = True
+        self.news |= dict.fromkeys(range(number + 1, number + 4), "")
+
+    def _note(self, number: int, text: str, texts: set[str]) -> None:
+        """Note a text that was not there in the rows that decided."""
+        if len(texts) < CATEGORIES:
+            texts.add(text)
+            if said_by(text).is_telling:
+                self.news[number] = text
 
     def _is_other(self, cells: Sequence[str]) -> bool:
         return any(cells[place].strip() != value for place, value in self.layout.where)
@@ -215,10 +238,11 @@ class RowReader:
         known = [one for one in found if one is not None]
         if not known:
             return
-        if len(known) < len(found):
+        if len(known) != (1 if figure.is_one_of else len(found)):
             raise Refused("not_a_number", f"of {figure.name} only {len(known)} have a value")
         total = sum(known, Decimal(0))
-        channel = selected.channel or figure.channel or self.layout.direction
+        told = figure.channel if self._has_channels else selected.channel or figure.channel
+        channel = told or selected.channel or self.layout.direction
         factor = selected.factor or factor
         is_volume = (
             figure.unit == VOLUME_M3 or selected.is_volume or (not figure.unit and self.layout.unit == VOLUME_M3)
@@ -241,7 +265,7 @@ class RowReader:
 
     # Categories
 
-    def _selected(self, cells: Sequence[str]) -> "_Selected | None":
+    def _selected(self, number: int, cells: Sequence[str]) -> "_Selected | None":
         """Return what the categories say; None for a row of another quantity or kind."""
         key = tuple([cells[place] for place in self.layout.roles.categories])
         try:
@@ -250,6 +274,8 @@ class RowReader:
             if len(self._selections) > MAX_LINE:
                 self._selections.clear()
             found = self._selections[key] = self._classified(key)
+            if self.layout.judged and key not in self.layout.judged:
+                self.news[number] = " ".join(key)
             return found
 
     def _classified(self, key: tuple[str, ...]) -> "_Selected | None":
@@ -260,7 +286,8 @@ class RowReader:
         kind = said.kind or layout.kind
         if (
             said.is_ignored
-            or said.is_generation
+            or (said.is_generation and not layout.is_told)
+            or (layout.is_gas is not None and layout.is_gas != ("gas" in said.meanings))
             or (kind != layout.kind and not (layout.kind != REGISTER and said.kind == ""))
         ):
             return None
@@ -280,16 +307,3 @@ def _checked(value: Decimal, most: int, what: str, least: int = 0) -> int:
     if not least <= value <= most:
         raise Refused("out_of_range", f"a {what} is {shown(value)}")
     return round(value)
-
-
-def short_of_ends(reader: RowReader, rows: Sequence[Sequence[str]]) -> int:
-    """Return by how many seconds the ends in rows are early: a minute or a second, where they are 00:29 of 00:30."""
-    lengths = Counter[int]()
-    for row in rows:
-        try:
-            time, end = reader.times(row)
-        except Refused:
-            continue
-        lengths[seconds_of(end) - seconds_of(time) if end is not None else 0] += 1
-    usual = lengths.most_common(1)[0][0] if lengths else 0
-    return next((short for short in (1, 60) if usual > 0 and (usual + short) % 300 == 0), 0)

@@ -1,14 +1,15 @@
 """What is said of a file: the options beside it, and what it was understood to be. Plain values, and their words. Pure.
 
 `Known` is what a person or the registry says before; `Understanding` is what the content says: choices with their
-evidence, what is in doubt, the first rows as they were read, totals, and the brakes that hold.
+evidence, what is in doubt, the first rows as they were read, totals, and the brakes that hold. A provider's file is
+mostly read by its words (`vocabulary`); its profile says what they do not: `PROFILES` has a row per provider.
 """
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aggregator.core.errors import ConfigurationError, Refused, shown
 from aggregator.core.periods import iso_local
@@ -109,6 +110,7 @@ class Understanding:
     start: int | None = None  # UTC seconds
     end: int | None = None
     months: tuple[tuple[str, Energy], ...] = ()
+    days: tuple[tuple[str, Energy], ...] = ()  # of a short file
     largest: tuple[str, int] | None = None  # a day and its Wh (or litres)
     smallest: tuple[str, int] | None = None
 
@@ -173,6 +175,27 @@ def named_columns(text: str) -> dict[str, str]:
     return names
 
 
+_ANSWERS = {  # option -> the field of Known
+    "--dates": "order",
+    "--time": "edge",
+    "--direction": "direction",
+    "--unit": "unit",
+    "--kind": "figure_kind",
+    "--decimal": "decimal",
+    "--timezone": "zone",
+}
+
+
+def answered(known: Known, option: str, answer: str) -> Known:
+    """Return what is known with the answer to a question. Raises ConfigurationError."""
+    if option == "--columns":
+        return known._replace(columns={**known.columns, **named_columns(answer)})
+    if option == "--where":
+        return known._replace(where=(*known.where, answer))
+    fields: dict[str, Any] = {_ANSWERS[option]: answer}
+    return known._replace(is_zone_named=known.is_zone_named or option == "--timezone", **fields)
+
+
 def row_filter(text: str, names: tuple[str, ...]) -> tuple[int, str]:
     """Parse `--where` to the place of a column and the text that its rows must have. Raises ConfigurationError."""
     name, sign, value = text.partition("=")
@@ -183,3 +206,84 @@ def row_filter(text: str, names: tuple[str, ...]) -> tuple[int, str]:
             f"--where has {shown(text)}; write it like 'Register=Offtake'. It has the columns {columns}"
         )
     return place, value.strip()
+
+
+# Profiles
+
+
+class Profile(NamedTuple):
+    """What the names of a provider's columns leave unsaid; empty fields are recognised."""
+
+    name: str
+    needs: tuple[str, ...]  # columns, as `plain` writes them, by which its file is known
+    columns: str = ""  # as in --columns
+    edge: str = ""  # which end of its interval a row's time is
+    unit: str = ""
+    late_s: int = 0  # a register is of so long after its time
+    told_by: str = ""  # the column of the names by which directions are known, as `plain` writes it
+    kind: str = ""
+
+
+_RATES = ("Low", "Normal")
+_CHANGE = "time=start,end=end,import_kwh=change"
+_SUM = "time=start,import_register_kwh=sum"
+_DSMR = ",".join(
+    f"{field}={'+'.join(f'Electricity {one}{way} (Dutch Users: {name} Tariff)' for one, name in enumerate(_RATES, 1))}"
+    for field, way in (("import_kwh", ""), ("export_kwh", " Returned"))
+)
+PROFILES = (
+    Profile("Octopus Energy CSV", ("consumption kwh", "start", "end")),
+    Profile("Octopus Energy API", ("consumption", "interval start", "interval end"), unit="kWh"),
+    Profile("Enedis", ("horodate", "valeur"), "time=Horodate,import_power_w=Valeur", "end"),
+    Profile("Enedis registers", ("horodate", "type de releve"), unit="Wh"),
+    Profile("Datadis", ("cups", "fecha", "hora", "consumo kwh")),
+    Profile("CNMC (Spanish distributors)", ("fecha", "hora", "ae kwh")),
+    Profile("Spanish distributors", ("cups", "fecha", "hora", "consumo"), unit="kWh"),
+    Profile("Fluvius", ("van datum", "tot datum", "register", "volume")),
+    Profile("ESB Networks", ("mprn", "read value", "read type", "read date and end time"), edge="end"),
+    Profile("Smart Meter Texas", ("usage date", "usage start time", "usage end time", "usage kwh")),
+    Profile("eloverblik", ("fra dato", "til dato", "maengde")),
+    Profile("Fingrid Datahub", ("alkuaika", "maara", "resoluutio")),
+    Profile("Home Assistant energy", ("entity id", "type", "unit", "time")),
+    Profile("Home Assistant statistics", ("statistic id", "start", "state", "sum"), _SUM, "", "", 3600, "statistic id"),
+    Profile(
+        "Home Assistant statistics", ("metadata id", "start ts", "state", "sum"), "", "", "kWh", 3600, "metadata id"
+    ),
+    Profile("Home Assistant statistics", ("start", "end", "change", "state", "sum"), _CHANGE, told_by="statistic id"),
+    Profile(
+        "Home Assistant statistics", ("series", "start", "end", "change", "state", "sum"), _CHANGE, told_by="series"
+    ),
+    Profile("n3rgy", ("resource", "granularity", "timestamp", "value")),
+    Profile("Home Assistant history", ("entity id", "state", "last changed"), told_by="entity id"),
+    Profile("HomeWizard", ("time", "import t1 kwh", "import t2 kwh"), kind=REGISTER),
+    Profile("HomeWizard (one tariff)", ("time", "import kwh", "export kwh")),
+    Profile("DSMR-reader hours", ("hour start", "electricity 1 dutch users low tariff"), f"time=Hour Start,{_DSMR}"),
+    Profile("DSMR-reader days", ("day", "electricity 1 dutch users low tariff"), f"time=Day,{_DSMR}"),
+    Profile("DSMR-reader hours", ("hour start", "electricity1", "electricity2"), edge="start", unit="kWh"),
+    Profile("DSMR-reader days", ("day", "electricity1", "electricity2"), unit="kWh"),
+    Profile("Shelly em_data", ("date time utc", "active energy wh"), edge="start"),
+    Profile("Shelly emdata", ("timestamp", "a total act energy"), edge="start", unit="Wh"),
+    Profile("Shelly em1data", ("timestamp", "total act energy"), edge="start", unit="Wh"),
+    Profile("Enphase", ("date time", "imported from grid wh", "exported to grid wh")),
+    Profile("SolarEdge", ("date", "value", "type", "unit")),
+    Profile("SolarEdge (of a site)", ("date", "value", "time unit", "unit"), told_by="unit"),
+    Profile("Low Carbon London", ("lclid", "kwh hh per half hour")),
+    Profile("Open Power System Data", ("utc timestamp", "cet cest timestamp")),
+    Profile("Tibber", ("from", "to", "consumption", "consumption unit")),
+    Profile(
+        "Tibber",
+        ("from", "to", "consumption", "consumption unit", "production"),
+        "time=from,end=to,import_kwh=consumption,export_kwh=production",
+    ),
+    Profile("Glowmarkt", ("classifier", "units", "column 1", "column 2"), edge="start"),
+    Profile("Green Button (ESPI)", ("start", "end", "flow", "usage"), told_by="flow"),
+    Profile("NEM12", ("start", "end", "nmi suffix", "quantity", "unit")),
+    Profile("PG&E", ("type", "date", "start time", "end time", "usage kwh")),
+)
+
+
+def profile_of(names: Sequence[str]) -> Profile | None:
+    """Return the profile of a file by its columns; the one that needs most of them."""
+    own = {plain(name) for name in names}
+    found = [one for one in PROFILES if own.issuperset(one.needs)]
+    return max(found, key=lambda one: len(one.needs), default=None)

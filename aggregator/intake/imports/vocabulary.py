@@ -1,16 +1,19 @@
-"""The words of meter files: what a name says of direction, unit, kind and time; and the profiles of providers. Pure.
+"""The words of meter files: what a name says of direction, unit, kind and time; and the types of columns. Pure.
 
 A name is split into words without accents: `energiaVertida_kWh` is `energia vertida kwh`. A word stands in one row of
-these tables; a new language is more words. `said_by` returns what a text says.
-
-A provider's file is mostly read by these words. Its profile says what they do not: `PROFILES` has a row per provider.
+these tables; a new language is more words. `said_by` returns what a text says. `typed` tells by its cells what a column
+holds.
 """
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
+
+from aggregator.core.errors import Refused
+from aggregator.intake.tables.notation import ABSENT, is_time, read_clock
+from aggregator.intake.tables.text_tables import is_number
 
 IMPORT, EXPORT, NET = "import", "export", "net"
 ENERGY, REGISTER, POWER = "energy", "register", "power"
@@ -21,8 +24,7 @@ UNITS = (*WATT_HOURS, *WATTS, VOLUME_M3)  # the values of --unit
 
 _UNITS = {
     **{unit.lower(): unit for unit in (*WATT_HOURS, *WATTS)},
-    "kilowattstunden": "kWh",
-    "kilowattuur": "kWh",
+    "kwhs": "kWh",
     "kilowatt": "kW",
     "watt": "W",
     "watts": "W",
@@ -38,8 +40,8 @@ _TABLES: dict[str, str] = {
     " injection injected returned return ret excedente excedentes vertida vertido saliente surplus as eai bn02"
     " sold inmatning anto retur rueckspeisung ruckspeisung lieferung immissione immessa oddana dodavka",
     "generation": "production produced produktion produktie produccion generation generated generacion solar pv"
-    " erzeugung opwek opbrengst tuotanto genereret",
-    "net": "net netto balance saldo",
+    " erzeugung opwek opbrengst tuotanto genereret inverter",
+    "net": "net netto balance saldo minus",
     "register": "register reading index stand zahlerstand zaehlerstand meterstand standen cumulative cumulated lecture"
     " lectura counter zaehlwerk zahlwerk lukema matarstallning malerstand releve odczyt cumulatief",
     "power": "power leistung vermogen puissance potencia effekt teho effekten moc potenza",
@@ -72,14 +74,14 @@ _NEUTRAL = (  # words of figures that leave the direction open
     " halfhourly hourly daily halfhour half hh meter mesure messwert zahler zaehler compteur contador column sum"
     " smart grid reseau netz actual of per in the de la le du der die das and und et y home house household haus"
     " maison casa main mains units delta sensor step last new site whole all electricmeter stromzahler smartmeter"
-    " volumen reads diff"
+    " volumen reads diff energiemenge strommenge"
 )
 _STEMS = (  # of words in forms that no table lists
     (
         "export",
-        re.compile("e[xk]sport|einspeis|eingespeis|inje[ck]|in[yj]ec|vertid|excedent|teruglev|teruggelev|inmat"),
+        re.compile("e[xk]sport|einspeis|eingespeis|inje[ck]|in[yj]ec|vertid|excedent|teruglev|teruggelev|inmat|invoed"),
     ),
-    ("export", re.compile("immiss|immess|ruckspeis|rueckspeis|wprowadz|oddan|dodav|surplus|feedin|reinject")),
+    ("export", re.compile("immiss|immess|r(?:u|ue)ck(?:speis|liefer)|wprowadz|oddan|dodav|surplus|feedin|reinject")),
     (
         "import",
         re.compile("import|entn[ao]|soutir|afname|afgenomen|preliev|prelev|bezug|bezog|pobran|odebran|uttag|aftag"),
@@ -94,9 +96,12 @@ _PHRASES = (
     (re.compile(r"\b(feed|fed)[ -]?in(to)?\b"), "export"),
     (re.compile(r"\b(to|naar|into) (the )?(grid|net|netz)\b"), "export"),
     (re.compile(r"\bfrom (the )?grid\b"), "import"),
+    (re.compile(r"\breceived\b(?! from)"), "export"),
     (re.compile(r"\b(surplus|excess) ?generation\b"), "export"),
     (re.compile(r"\b1[ .-]?0?[: ]?1[. ]8[. ][0-9]\b|\b1[. ]8[. ][0-9]\b"), "import"),
     (re.compile(r"\b2[. ]8[. ][0-9]\b"), "export"),
+    (re.compile(r"\bkwh 18[0-9]\b"), "import"),
+    (re.compile(r"\bkwh 28[0-9]\b"), "export"),
     (re.compile(r"\b(act|active) energy\b"), "import"),
     (re.compile(r"\beas t\b"), "total"),
     (re.compile(r"\boff peak\b"), "tariff"),
@@ -105,8 +110,10 @@ _PHRASES = (
     (re.compile(r"\bactive import register\b|\bactive export register\b"), "register"),
 )
 _UNIT_WORDS = re.compile(r"([kKM]?V?A?[Ww][hH]?|k?VArh|kVAr)(?![a-z])")
+_WATT_HOURS = re.compile(r"(kilo|mega)?watt[- ]?(?:hour|heure|stunde|uur|ora)\w*", re.IGNORECASE)
 _TARIFF = re.compile("_tariff_(?=[1-4])")  # of an entity's id: a part of the energy and not its price
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
+_CAMEL_UNIT = re.compile(r"(?<=[a-z])(?=[kKM]W[hH]?\b)|(?<=[a-jl-z])(?=W[hH]?\b)")
 
 
 class Said(NamedTuple):
@@ -141,6 +148,11 @@ class Said(NamedTuple):
         return POWER if "power" in self.meanings else ""
 
     @property
+    def is_telling(self) -> bool:
+        """Whether it says something of the figures beside it."""
+        return bool(self.channel or self.unit or self.is_generation or "gas" in self.meanings)
+
+    @property
     def is_ignored(self) -> bool:
         """Whether it is of something else than energy: money, voltage, a quality, a battery."""
         return "ignored" in self.meanings
@@ -153,7 +165,9 @@ class Said(NamedTuple):
 
 def plain(name: str) -> str:
     """Return a name in the form for comparison: lower-case words of letters and digits, without accents."""
-    lower = _UNIT_WORDS.sub(lambda unit: unit[0].lower(), name.replace("³", "3").replace("_", " "))
+    spelled = _WATT_HOURS.sub(lambda unit: f"{(unit[1] or '')[:1]}Wh", name.replace("³", "3").replace("_", " "))
+    spaced = _CAMEL_UNIT.sub(" ", spelled)
+    lower = _UNIT_WORDS.sub(lambda unit: unit[0].lower(), spaced)
     split = _CAMEL.sub(" ", lower)
     bare = "".join(one for one in unicodedata.normalize("NFKD", split) if not unicodedata.combining(one))
     bare = (
@@ -194,6 +208,7 @@ class Figure(NamedTuple):
     kind: str  # ENERGY, REGISTER, POWER; empty where only the values tell it
     unit: str  # one of UNITS; empty where only the values tell it
     name: str  # of its columns
+    is_one_of: bool = False  # a row has a value in one of the columns only
 
 
 class Roles(NamedTuple):
@@ -209,6 +224,7 @@ class Roles(NamedTuple):
     categories: tuple[int, ...]  # columns that tell direction, unit or kind of a row
     groups: tuple[int, ...]  # columns that may tell one meter from another
     is_utc: bool = False
+    constant: tuple[tuple[int, frozenset[str]], ...] = ()  # columns of text that tell nothing, and their texts
 
 
 def may_be_power(figures: Sequence[Figure]) -> bool:
@@ -217,68 +233,66 @@ def may_be_power(figures: Sequence[Figure]) -> bool:
     return "energ" not in words and not any("consumption" in said_by(one.name).meanings for one in figures)
 
 
-# Profiles
+# Types of columns
+
+CATEGORIES = 60  # different values of a column; more are no category
+_HOUR = re.compile(r"[HhEP]{0,2}([0-9]{1,2})(?:[:.]00(?::00)?)?")
+_BARE_CLOCK = re.compile(r"(?:[01]?[0-9]|2[0-4])\.[0-5][0-9]|(?:[01][0-9]|2[0-4])[0-5][0-9]")
 
 
-class Profile(NamedTuple):
-    """What the names of a provider's columns leave unsaid; empty fields are recognised."""
+class TypedColumn(NamedTuple):
+    """A column with the type of its cells."""
 
+    place: int
     name: str
-    needs: tuple[str, ...]  # columns, as `plain` writes them, by which its file is known
-    columns: str = ""  # as in --columns
-    edge: str = ""  # which end of its interval a row's time is
-    unit: str = ""
-    late_s: int = 0  # a register is of so long after its time
-    told_by: str = ""  # the column of the names by which directions are known, as `plain` writes it
+    said: Said
+    type: str  # time, date, clock, hour, number, text, empty
+    values: tuple[str, ...]  # different ones, up to CATEGORIES + 1
 
 
-_CHANGE = "time=start,end=end,import_kwh=change"
-_SUM = "time=start,import_register_kwh=sum"
-PROFILES = (
-    Profile("Octopus Energy CSV", ("consumption kwh", "start", "end")),
-    Profile("Octopus Energy API", ("consumption", "interval start", "interval end"), unit="kWh"),
-    Profile("Enedis", ("horodate", "valeur"), "time=Horodate,import_power_w=Valeur", "end"),
-    Profile("Enedis registers", ("horodate", "type de releve"), unit="Wh"),
-    Profile("Datadis", ("cups", "fecha", "hora", "consumo kwh")),
-    Profile("CNMC (Spanish distributors)", ("fecha", "hora", "ae kwh")),
-    Profile("Spanish distributors", ("cups", "fecha", "hora", "consumo"), unit="kWh"),
-    Profile("Fluvius", ("van datum", "tot datum", "register", "volume")),
-    Profile("ESB Networks", ("mprn", "read value", "read type", "read date and end time"), edge="end"),
-    Profile("Smart Meter Texas", ("usage date", "usage start time", "usage end time", "usage kwh")),
-    Profile("eloverblik", ("fra dato", "til dato", "maengde")),
-    Profile("Fingrid Datahub", ("alkuaika", "maara", "resoluutio")),
-    Profile("Home Assistant energy", ("entity id", "type", "unit", "time")),
-    Profile("Home Assistant statistics", ("statistic id", "start", "state", "sum"), _SUM, "", "", 3600, "statistic id"),
-    Profile(
-        "Home Assistant statistics", ("metadata id", "start ts", "state", "sum"), "", "", "kWh", 3600, "metadata id"
-    ),
-    Profile("Home Assistant statistics", ("start", "end", "change", "state", "sum"), _CHANGE, told_by="statistic id"),
-    Profile(
-        "Home Assistant statistics", ("series", "start", "end", "change", "state", "sum"), _CHANGE, told_by="series"
-    ),
-    Profile("n3rgy", ("resource", "granularity", "timestamp", "value")),
-    Profile("Home Assistant history", ("entity id", "state", "last changed"), told_by="entity id"),
-    Profile("HomeWizard", ("time", "import t1 kwh", "import t2 kwh")),
-    Profile("HomeWizard (one tariff)", ("time", "import kwh", "export kwh")),
-    Profile("DSMR-reader hours", ("hour start", "electricity1", "electricity2"), edge="start", unit="kWh"),
-    Profile("DSMR-reader days", ("day", "electricity1", "electricity2"), unit="kWh"),
-    Profile("Shelly em_data", ("date time utc", "active energy wh"), edge="start"),
-    Profile("Shelly emdata", ("timestamp", "a total act energy"), edge="start", unit="Wh"),
-    Profile("Shelly em1data", ("timestamp", "total act energy"), edge="start", unit="Wh"),
-    Profile("Enphase", ("date time", "imported from grid wh", "exported to grid wh")),
-    Profile("SolarEdge", ("date", "value", "type", "unit")),
-    Profile("Low Carbon London", ("lclid", "kwh hh per half hour")),
-    Profile("Open Power System Data", ("utc timestamp", "cet cest timestamp")),
-    Profile("Tibber", ("from", "to", "consumption", "consumption unit")),
-    Profile("Glowmarkt", ("classifier", "units", "column 1", "column 2"), edge="start"),
-    Profile("Green Button (ESPI)", ("start", "end", "flow", "usage"), told_by="flow"),
-    Profile("NEM12", ("start", "end", "nmi suffix", "quantity", "unit")),
-    Profile("PG&E", ("type", "date", "start time", "end time", "usage kwh")),
-)
+def typed(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[TypedColumn]:
+    """Return the columns of a table; each row has a cell for each name."""
+    found = []
+    some_of = max(20, min(300, 30_000 // len(names)))  # cells of a column that tell its type
+    for place, name in enumerate(names):
+        filled = [text for row in rows if (text := row[place].strip()).lower() not in ABSENT]
+        values = tuple(dict.fromkeys(filled))[: CATEGORIES + 1]
+        found.append(TypedColumn(place, name, said_by(name), _type(filled, said_by(name), some_of), values))
+    return found
 
 
-def profile_of(names: Sequence[str]) -> Profile | None:
-    """Return the profile of a file by its columns; the one that needs most of them."""
-    own = {plain(name) for name in names}
-    found = [one for one in PROFILES if own.issuperset(one.needs)]
-    return max(found, key=lambda one: len(one.needs), default=None)
+def _type(filled: Sequence[str], said: Said, some_of: int) -> str:
+    some = filled[:some_of]
+    is_hour = bool({"clock", "start", "end"} & said.meanings) and not said.unit and len(set(some)) > 1
+    if not some:
+        return "empty"
+
+    def mostly(test: Callable[[str], object]) -> bool:
+        return sum(bool(test(one)) for one in some) * 5 >= len(some) * 3
+
+    if mostly(is_time) and not said.unit:
+        if some[0].isdigit() and len(some[0]) > 8 and 1 < len(some) <= some.count(some[0]) + len(some) // 10:
+            return "number"  # of a meter
+        return "time" if mostly(_has_clock) else "date"
+    if is_hour and mostly(hour_number) and not all(map(_BARE_CLOCK.fullmatch, some)):
+        return "hour"
+    if mostly(_is_clock) or (is_hour and all(map(_BARE_CLOCK.fullmatch, some))):
+        return "clock"
+    return "number" if mostly(is_number) else "text"
+
+
+def _has_clock(text: str) -> bool:
+    return ":" in text or len(text) > 12 or (text.isdigit() and len(text) != 8) or "." in text[10:]
+
+
+def _is_clock(text: str) -> bool:
+    try:
+        return len(text) > 3 and not text.replace(".", "").isdigit() and read_clock(text) >= 0
+    except Refused:
+        return False
+
+
+def hour_number(text: str) -> str:
+    """Return the digits of the number of an hour: `04:00`, `4`, `H04`; empty for any other text."""
+    found = _HOUR.fullmatch(text.strip())
+    return found[1] if found else ""

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import orjson
 
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Phrase
 from aggregator.intake.tables.table_shapes import FileTable
 from aggregator.intake.tables.text_tables import encoding_of
 
@@ -32,16 +32,15 @@ def json_table(stream: BinaryIO) -> FileTable:
     stream.seek(0)
     content = stream.read(MOST_JSON + 1)
     if len(content) > MOST_JSON:
-        raise ConfigurationError(
-            f"the JSON is larger than {MOST_JSON >> 20} MB; request shorter periods, one file each"
-        )
+        text = Phrase("the JSON is larger than {most} MB; request shorter periods, one file each", most=MOST_JSON >> 20)
+        raise ConfigurationError(text)
     try:
         found = list(_records(_decoded(content), {}))
     except RecursionError:
-        raise ConfigurationError("the JSON is nested too deep") from None
+        raise ConfigurationError(Phrase("the JSON is nested too deep")) from None
     names = tuple(dict.fromkeys(name for record in found for name in record))
     if not names:
-        raise ConfigurationError("the JSON has no list of records with a time and a figure")
+        raise ConfigurationError(Phrase("the JSON has no list of records with a time and a figure"))
     rows = [[cell_text(record.get(name)) for name in names] for record in found]
     return FileTable(
         "JSON", names, lambda: ((number, ";".join(row), row) for number, row in enumerate(rows, 1)), {}, "result"
@@ -59,7 +58,8 @@ def _decoded(content: bytes) -> object:
                 return [orjson.loads(line) for line in lines]
         except orjson.JSONDecodeError:
             pass
-        raise ConfigurationError(f"the file begins like JSON but is invalid: {str(error)[:120]}") from error
+        text = Phrase("the file begins like {format} but is invalid: {fault}", format="JSON", fault=str(error)[:120])
+        raise ConfigurationError(text) from error
 
 
 _Record = dict[str, object]

@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from itertools import pairwise
 
-from aggregator.core.errors import ConfigurationError, Refused, shown
+from aggregator.core.errors import ConfigurationError, Phrase, Refused, shown
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import MAX_TIME
 
@@ -33,7 +33,7 @@ _CLOCK = (
     r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?"
 )
 _COMPACT_CLOCK = r"(?P<h2>[0-9]{2})(?P<min2>[0-9]{2})(?P<sec2>[0-9]{2})?"
-_OFFSET = r"(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?|[A-Z]{3,4})"
+_OFFSET = r"(?:[A-Z]{3,4}(?=[+-]))?(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?|[A-Z]{3,4})"
 _TIME = re.compile(rf"{_DATE}(?:,?(?:[ T_]+|(?<=[0-9]{{8}})T?)(?:{_CLOCK}|{_COMPACT_CLOCK})(?: ?\(?{_OFFSET}\)?)?)?")
 _CLOCK_ALONE = re.compile(rf"{_CLOCK}|{_COMPACT_CLOCK}")
 _NAMED_OFFSETS = {  # hours; a name that more than one zone has (IST) is none
@@ -222,11 +222,12 @@ def order_of(told: Mapping[str, Sequence[Time]]) -> tuple[str, str]:
     The reason is empty where nothing decides.
     """
     if len(told) < 2 or len({tuple(times) for times in told.values()}) == 1:
-        return next(iter(told), "dmy"), "only so do all dates exist"
+        return next(iter(told), "dmy"), Phrase("only so do all dates exist")
     scores = {order: _contiguity([seconds_of(time) for time in times]) for order, times in told.items()}
     best = max(scores, key=scores.__getitem__)
     is_clear = all(score * 2 < scores[best] for order, score in scores.items() if order != best)
-    return best, "only so are the rows contiguous" if is_clear and scores[best] >= _CONTIGUOUS else ""
+    is_clear &= scores[best] >= _CONTIGUOUS
+    return best, Phrase("only so are the rows contiguous") if is_clear else ""
 
 
 def _contiguity(ats: Sequence[int]) -> float:

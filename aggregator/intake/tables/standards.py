@@ -9,7 +9,7 @@ from xml.etree.ElementTree import ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Phrase
 from aggregator.intake.tables.table_shapes import Cells, FileTable
 from aggregator.intake.tables.text_tables import text_rows
 
@@ -31,7 +31,8 @@ def _events(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
         for _, element in iterparse(stream, events=("end",)):
             yield element.tag.rpartition("}")[2], element
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise ConfigurationError(f"the file begins like XML but is invalid: {str(error)[:80]}") from error
+        text = Phrase("the file begins like {format} but is invalid: {fault}", format="XML", fault=str(error)[:80])
+        raise ConfigurationError(text) from error
 
 
 def _reading_types(stream: BinaryIO) -> Iterator[tuple[str, dict[str, str]]]:

@@ -15,7 +15,7 @@ from typing import IO, BinaryIO
 
 from python_calamine import CalamineError, CalamineWorkbook
 
-from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.errors import ConfigurationError, Phrase, Refused
 from aggregator.core.periods import iso_utc
 from aggregator.core.readings import GAS
 from aggregator.intake.formats import Logged, is_log, logged_messages, logged_telegrams
@@ -34,16 +34,19 @@ from aggregator.intake.tables.text_tables import (
 STRUCTURES = ("CSV", "JSON", "Excel", "MQTT log", "DSMR telegrams", "a zip or gzip of one of these")
 MOST_INFLATED = 50 << 20  # bytes
 _HEAD = 1 << 16
+_DAMAGED = (zipfile.BadZipFile, EOFError, OSError, ValueError, zlib.error, RuntimeError)  # of an archive
 _OLE, _ZIP, _GZIP = b"\xd0\xcf\x11\xe0", b"PK\x03\x04", b"\x1f\x8b"
 
 
-def open_table(stream: BinaryIO, origin: Origin) -> FileTable:
+def open_table(stream: BinaryIO, origin: Origin, *, is_inside: bool = False) -> FileTable:
     """Return the table of a file; messages in it are of `origin`'s device. Raises ConfigurationError."""
-    stream = stream if stream.seekable() else _copied(stream, "the input")
+    stream = stream if stream.seekable() else _copied(stream)
     stream.seek(0)
     head = stream.read(_HEAD)
     if head.startswith(_GZIP) or (head.startswith(_ZIP) and not _is_workbook(stream)):
-        return open_table(_inflated(stream, head), origin)
+        if is_inside:  # an archive can hold itself
+            raise ConfigurationError(Phrase("it is an archive in an archive; import the file in it"))
+        return open_table(_inflated(stream, head), origin, is_inside=True)
     if head.startswith((_OLE, _ZIP)):
         return shaped(_excel(stream))
     lines = head.decode(encoding_of(head), errors="replace").lstrip("\ufeff \r\n\t").splitlines() or [""]
@@ -56,6 +59,8 @@ def _opened(stream: BinaryIO, lines: Sequence[str], origin: Origin) -> FileTable
         return espi_table(stream)
     if first.startswith(("{", "[")):
         return json_table(stream)
+    if first.startswith("100,NEM13"):
+        raise ConfigurationError("NEM13 has a read of a meter every few months; ask for the interval data, NEM12")
     if first.startswith(("100,NEM12", "200,")):
         return nem12_table(stream)
     if first.startswith("/") and any(line.startswith(("1-0:", "0-0:")) for line in lines):
@@ -69,8 +74,8 @@ def _is_workbook(stream: BinaryIO) -> bool:
     try:
         with zipfile.ZipFile(stream) as archive:
             return any(name.startswith(("xl/", "content.xml")) for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise ConfigurationError(f"the file begins like a ZIP archive but is invalid: {str(error)[:80]}") from error
+    except _DAMAGED as error:
+        raise ConfigurationError(Phrase("the archive is damaged: {fault}", fault=str(error)[:80])) from error
 
 
 def _inflated(stream: BinaryIO, head: bytes) -> BinaryIO:
@@ -78,47 +83,73 @@ def _inflated(stream: BinaryIO, head: bytes) -> BinaryIO:
     stream.seek(0)
     try:
         if head.startswith(_GZIP):
-            return _copied(gzip.GzipFile(fileobj=stream), "the archive")
+            return _copied(gzip.GzipFile(fileobj=stream))
         with zipfile.ZipFile(stream) as archive:
             files = [one for one in archive.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX")]
             if len(files) != 1:
-                raise ConfigurationError(f"the archive has {len(files)} files; import them one by one")
-            return _copied(archive.open(files[0]), "the archive")
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, zlib.error, RuntimeError) as error:
-        raise ConfigurationError(f"the archive cannot be opened: {str(error)[:80]}") from error
+                text = Phrase("the archive has {number} files; import them one by one", number=len(files))
+                raise ConfigurationError(text)
+            return _copied(archive.open(files[0]))
+    except _DAMAGED as error:
+        raise ConfigurationError(Phrase("the archive is damaged: {fault}", fault=str(error)[:80])) from error
 
 
-def _copied(source: IO[bytes] | gzip.GzipFile, what: str) -> BinaryIO:
+def _copied(source: IO[bytes] | gzip.GzipFile) -> BinaryIO:
     copy = io.BytesIO()
-    while data := source.read(1 << 20):
+    for data in _bounded(source):
         copy.write(data)
-        if copy.tell() > MOST_INFLATED:
-            raise ConfigurationError(f"{what} holds more than {MOST_INFLATED >> 20} MB; import it in parts")
     return copy
 
 
+def _bounded(*sources: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    """Yield all that some files hold together, up to MOST_INFLATED."""
+    size = 0
+    for source in sources:
+        while data := source.read(1 << 20):
+            size += len(data)
+            if size > MOST_INFLATED:
+                most = MOST_INFLATED >> 20
+                raise ConfigurationError(Phrase("the file holds more than {most} MB; import it in parts", most=most))
+            yield data
+
+
 def _excel(stream: BinaryIO) -> FileTable:
-    """Return the first sheet that holds a table."""
+    """Return the first sheet that holds a table, with those of the same columns, which a column then tells apart."""
     stream.seek(0)
     try:
+        if zipfile.is_zipfile(stream):
+            with zipfile.ZipFile(stream) as archive:
+                for _ in _bounded(*map(archive.open, archive.infolist())):
+                    continue
+        stream.seek(0)
         book = CalamineWorkbook.from_filelike(stream)
         sheets = [
-            [[*map(cell_text, row)] for row in book.get_sheet_by_name(name).to_python()] for name in book.sheet_names
+            (name, [[*map(cell_text, row)] for row in book.get_sheet_by_name(name).to_python()])
+            for name in book.sheet_names
         ]
-    except (CalamineError, OSError, ValueError) as error:
-        raise ConfigurationError(f"the workbook cannot be read: {str(error)[:80]}") from error
-    for rows in sheets:
+    except BaseException as error:
+        is_damaged = type(error).__name__ == "PanicException"  # of Rust, which is no Exception of Python
+        if not is_damaged and not isinstance(error, (CalamineError, *_DAMAGED)):
+            raise
+        raise ConfigurationError(Phrase("the workbook cannot be read: {fault}", fault=str(error)[:80])) from error
+    tables = []
+    for name, rows in sheets:
         if rows and all(len([cell for cell in row if cell]) <= 1 for row in rows):
             rows = [cells("".join(row), ";") for row in rows]
-        found = table_of(rows[:LOOKED_AT])
-        if found:
-            names, first, about = found
-            return FileTable("Excel", names, partial(_numbered, rows, first), about, "row", header=first - 1)
-    raise ConfigurationError("no sheet of the workbook has a header followed by times and numbers")
+        if found := table_of(rows[:LOOKED_AT]):
+            tables.append((found, rows[found[1] - 1 :], name))
+    if not tables:
+        raise ConfigurationError(Phrase("no sheet of the workbook has a header followed by times and numbers"))
+    names, first, about = tables[0][0]
+    same = [(rows, name) for found, rows, name in tables if found[0] == names]
+    if len(same) == 1:
+        return FileTable("Excel", names, partial(_numbered, same[0][0], first), about, "row", header=first - 1)
+    joined = [[*row, *[""] * (len(names) - len(row)), name] for rows, name in same for row in rows if any(row)]
+    return FileTable("Excel", (*names, "sheet"), partial(_numbered, joined, first), about, "row", header=first - 1)
 
 
 def _numbered(rows: Sequence[list[str]], first: int) -> Iterator[Cells]:
-    for number, row in enumerate(rows[first - 1 :], first):
+    for number, row in enumerate(rows, first):
         if any(row):
             yield number, ";".join(row), row
 

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.errors import ConfigurationError, Phrase, Refused
 from aggregator.core.periods import DAY_S
 from aggregator.intake.tables.notation import is_summary, read_clock, read_time
 
@@ -103,7 +103,7 @@ def unpivoted(table: FileTable) -> FileTable:
     if name == "clock" and read_clock(slots[0]) > 0 and read_clock(slots[-1]) == 0:
         slots[-1] = "24:00"
     if name == "clock" and read_clock(slots[-1]) == DAY_S and read_clock(slots[0]) == 0:
-        raise ConfigurationError("the columns of times begin and end at midnight: which interval is each of?")
+        raise ConfigurationError(Phrase("the columns of times begin and end at midnight: which interval is each of?"))
     names = (*(table.names[place] for place in others), name, f"energy {units.pop()}" if len(units) == 1 else "energy")
     return table._replace(
         names=names, rows=partial(_unpivoted_rows, table, others, list(zip(places, slots, strict=True)))
@@ -127,6 +127,23 @@ def _unpivoted_rows(table: FileTable, others: Sequence[int], slots: Sequence[tup
         for place, slot in slots[:1] if is_summary(row[0]) else slots:
             if place < len(row):
                 yield number, text[:200], [*fixed, slot, row[place]]
+
+
+# Several tables, one below the other
+
+
+def sectioned(table: FileTable, said: Callable[[Sequence[str]], str]) -> FileTable:
+    """Return a table whose rows tell in the column `section` what is `said` by the names that stand above them."""
+    return table._replace(names=(*table.names, "section"), rows=partial(_sectioned_rows, table, said))
+
+
+def _sectioned_rows(table: FileTable, said: Callable[[Sequence[str]], str]) -> Iterator[Cells]:
+    section, width = said(table.names), len(table.names)
+    for number, text, row in table.rows():
+        if names := said(row):
+            section = names
+        elif any(row):
+            yield number, text, [*row[:width], *[""] * (width - len(row)), section]
 
 
 # A time in several columns

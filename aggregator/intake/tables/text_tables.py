@@ -1,8 +1,10 @@
 """A file's bytes as a table: its encoding, its delimiter, the lines before its header, its rows as cells of text.
 
 The table begins at the row that looks like a header: names, followed by the most rows with as many cells, among them a
-time and a number. Lines before it may say something of the whole file (`about`), like a unit. A file without a header
-has the names `column 1`, `column 2`, ... Rows are read line by line; nothing here grows with the file.
+time and a number. Rows above it may name groups of columns, the row below it units. Other lines before it may say
+something of the whole file (`about`), like a unit. A file without a header has the names `column 1`, `column 2`, ... A
+cell of two times, `2026-01-31 00:00 to 2026-01-31 00:15`, is two cells. Rows are read line by line; nothing here grows
+with the file.
 
 `structured` makes the tables of other files.
 """
@@ -33,7 +35,12 @@ _CODE_PAGES = ["cp1252", "cp1250", "cp1251", "cp850", "cp932"]  # of suppliers; 
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+[.,]?|[.,][0-9])[0-9]*(?:[.,' \u00a0][0-9]{3})*(?:[.,][0-9]*)?(?:[eE][+-]?[0-9]+)?"
 )
-_UNIT_ROW = re.compile(r"[\[(]?\s*(?:|[kM]?Wh?|m3|m³|kVArh|V|A|°C|[€£$]|EUR|GBP|date|time|datetime)\s*[\])]?", re.I)
+_UNIT_ROW = re.compile(
+    r"[\[(]?\s*(?:|[kM]?Wh?|m3|m³|kVArh|V|A|°C|[€£$]|EUR|GBP|date|time|datetime)\s*[\])]?"
+    r"|\[[^\]]*\]|[dmyhs:./ -]{8,20}",
+    re.IGNORECASE,
+)
+_SPAN = re.compile(r"\s+(?:to|bis|tot|til|-|–)\s+")
 
 
 def text_table(stream: BinaryIO) -> FileTable:
@@ -47,13 +54,14 @@ def text_table(stream: BinaryIO) -> FileTable:
         raise ConfigurationError("the file is empty")
     found = _delimiter(lines[:LOOKED_AT])
     rows = [cells(line, found) for line in lines[:LOOKED_AT]]
-    table = table_of(rows)
+    span = _span(rows)
+    table = table_of([_split(row, span) for row in rows])
     if table is None:
         raise ConfigurationError(
             "no row of the file looks like a header followed by times and numbers; is it a file of a meter?"
         )
     names, first, about = table
-    opened = partial(text_rows, stream, encoding, found, first)
+    opened = partial(text_rows, stream, encoding, found, first, span)
     return FileTable("csv", names, opened, about, delimiter=found, encoding=encoding, header=first - 1)
 
 
@@ -96,7 +104,25 @@ def cells(line: str, delimiter: str) -> list[str]:
         return line.rstrip("\r\n").split(delimiter)
 
 
-def text_rows(stream: BinaryIO, encoding: str, delimiter: str, first: int) -> Iterator[Cells]:
+def _span(rows: Sequence[Sequence[str]]) -> int | None:
+    """Return the place of the column whose cells are two times each; None without one."""
+    places = Counter(
+        place for row in rows for place, cell in enumerate(row) if 1 < sum(map(is_time, _SPAN.split(cell.strip()))) < 3
+    )
+    found = places.most_common(1)
+    return found[0][0] if found and found[0][1] * 3 > len(rows) else None
+
+
+def _split(row: list[str], span: int | None) -> list[str]:
+    """Return a row with two cells for one of two times; a name is that of a start and an end."""
+    if span is None or not row[span:]:
+        return row
+    text = row[span].strip()
+    parts = _SPAN.split(text) if text[:1].isdigit() else [f"{text} start", f"{text} end"] if text else ["", ""]
+    return [*row[:span], *(parts if len(parts) == 2 else (text, "")), *row[span + 1 :]]
+
+
+def text_rows(stream: BinaryIO, encoding: str, delimiter: str, first: int, span: int | None = None) -> Iterator[Cells]:
     stream.seek(0)
     reader = io.TextIOWrapper(stream, encoding, errors="replace")
     number = 0
@@ -104,7 +130,7 @@ def text_rows(stream: BinaryIO, encoding: str, delimiter: str, first: int) -> It
         while line := reader.readline(MAX_LINE):
             number += 1
             if number >= first and not line.isspace():
-                yield number, line, cells(line, delimiter)
+                yield number, line, _split(cells(line, delimiter), span)
     except UnicodeError as error:
         raise ConfigurationError(
             f"line {number + 1} cannot be decoded as {encoding}; save the file as UTF-8"
@@ -162,7 +188,8 @@ def _header(rows: Sequence[Sequence[str]]) -> int | None:
 
 
 def _is_unit_row(row: Sequence[str]) -> bool:
-    return any(map(str.strip, row)) and all(_UNIT_ROW.fullmatch(cell.strip()) for cell in row) and len(set(row)) < 4
+    is_plain = len(set(row)) < 4 or any(cell.strip().startswith("[") for cell in row)
+    return is_plain and any(map(str.strip, row)) and all(_UNIT_ROW.fullmatch(cell.strip()) for cell in row)
 
 
 def _is_header(row: Sequence[str]) -> bool:
@@ -175,12 +202,35 @@ def _names(rows: Sequence[Sequence[str]], place: int) -> tuple[tuple[str, ...], 
     """Return the names of the columns, and the line number of the first row."""
     if place < 0:
         return tuple(f"column {number}" for number in range(1, len(rows[0]) + 1)), 1
-    names = [name.strip() for name in rows[place]]
+    names = _with_groups(rows, place)
     following = rows[place + 1] if place + 1 < len(rows) else []
     if _is_unit_row(following):
         more = [*following, *[""] * (len(names) - len(following))]
-        return tuple(f"{name} {unit.strip()}".strip() for name, unit in zip(names, more, strict=False)), place + 3
-    return tuple(names), place + 2
+        names = [f"{name} {unit.strip()}".strip() for name, unit in zip(names, more, strict=False)]
+    return _distinct(names), place + (3 if _is_unit_row(following) else 2)
+
+
+def _with_groups(rows: Sequence[Sequence[str]], place: int) -> list[str]:
+    """Return the names of a header with those of the groups above it, which stand over their first column."""
+    names = [name.strip() for name in rows[place]]
+    for row in reversed(rows[:place]):
+        over = [cell.strip() for cell in row]
+        is_group = len(names) - 1 <= len(over) <= len(names) + 1 and not (over[0] and names[0])
+        if not is_group or sum(map(bool, over)) < 2 or any(is_number(one) or is_time(one) for one in over):
+            break
+        current = ""
+        for column, one in enumerate(over[: len(names)]):
+            current = one or current
+            names[column] = f"{current} {names[column]}".strip()
+    return names
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names each of which is there once; the second of one name has its place, too."""
+    return tuple(
+        f"{name} (column {place})" if name and name in names[: place - 1] else name
+        for place, name in enumerate(names, 1)
+    )
 
 
 def _about(rows: Sequence[Sequence[str]]) -> dict[str, str]:

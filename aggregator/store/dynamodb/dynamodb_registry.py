@@ -1,6 +1,7 @@
 """The DynamoDB store's registry: devices, search terms, live states and records.
 
-A collection of records is a partition, so one query reads a range of keys.
+A collection of records is a partition, so one query reads a range of keys. Those that every request of a fleet reads
+(`stored_records.SPREAD`) are spread over partitions by the hash of the key, and a range is merged from all of them.
 
 A conditional write of a record leaves a unique mark in its item (`w`). AWS's client repeats a write after a lost
 answer, and the repeated write then fails against the first. The mark distinguishes this case from another writer.
@@ -10,9 +11,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from heapq import merge
 from itertools import islice
 from secrets import token_hex
 from typing import Any
+from zlib import crc32
 
 from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import StoreAway
@@ -25,7 +28,7 @@ from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, TELL, Condition
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, ReadView, erase_names, intact
 from aggregator.store.port import Answer
-from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was, check_range, check_record
+from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was, check_range, check_record, partitions
 from aggregator.tariffs.rates import Series
 
 
@@ -47,7 +50,9 @@ class Records:
         found: list[Record] = []
         if not last or first > last or limit < 1:  # DynamoDB rejects such a query
             return found
-        for item in self._query(collection, first, last, limit, newest_first=newest_first):
+        places = [_key(collection, first)["k"]["S"]] if first == last else partitions(collection)
+        pages = (self._query(one, first, last, limit, newest_first=newest_first) for one in places)
+        for item in merge(*pages, key=lambda item: str(item["s"]["S"]), reverse=newest_first):
             if not self._is_over(item):
                 found.append(Record(item["s"]["S"], item["b"]["S"]))
             if len(found) == limit:
@@ -84,13 +89,13 @@ class Records:
         """Whether an item has expired; DynamoDB may delete it days later."""
         return "x" in item and int(item["x"]["N"]) <= self._clock()
 
-    def _query(self, collection: str, first: str, last: str, page: int, *, newest_first: bool) -> Iterator[Item]:
+    def _query(self, partition: str, first: str, last: str, page: int, *, newest_first: bool) -> Iterator[Item]:
         ends = {":last": items.text(last)} | ({":first": items.text(first)} if first else {})
         span = "s BETWEEN :first AND :last" if first else "s <= :last"
         request: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": f"k = :k AND {span}",
-            "ExpressionAttributeValues": {":k": items.text(collection), **ends},
+            "ExpressionAttributeValues": {":k": items.text(partition), **ends},
             "ConsistentRead": True,
             "ScanIndexForward": not newest_first,
             "Limit": page,
@@ -104,7 +109,8 @@ class Records:
 
 
 def _key(collection: str, key: str) -> Item:
-    return {"k": items.text(collection), "s": items.text(key)}
+    names = partitions(collection)
+    return {"k": items.text(names[crc32(key.encode()) % len(names)]), "s": items.text(key)}
 
 
 def _condition(was: str | None, now: int) -> dict[str, Any]:

@@ -5,9 +5,9 @@
 | `recent` | device, instant | the known fields of a reading, the time of its arrival, a check value |
 | `readings` | device, start of a UTC half hour | a packed block (`readings.pack_block`), the time of its last arrival |
 | `intervals` | device, start, end | the known fields of an interval, the time of its arrival, a check value |
-| `layers` | device, start of a half hour, layer | evidence of an import (`sqlite_layers`), the time of its arrival |
+| `layers` | device, start of a half hour, layer | evidence of an import, its arrival, a check value (`sqlite_layers`) |
 | `days`, `months`, `years` | device, period | an encoded document (`documents`), the time of its last change |
-| `live`, `devices`, `horizons` | device | the live state; the registry entry; the retention cutoff |
+| `live`, `devices`, `horizons` | device | the live state and a check value; the registry entry; the retention cutoff |
 | `prices` | device, start of a UTC half hour | import and export price of a kWh, as decimal text |
 | `changes` | table, device, key | a dirty key, once; it is settled where the evidence is read |
 | `aside` | device, table, key | a quarantined key, the reason |
@@ -17,8 +17,8 @@
 Live arrival brings a reading of every device: a row each, of known size. `pack` packs a half hour once it is over and
 quiet. What comes in later for it lies in `recent` beside it until the next packing; a read merges both, `recent` last.
 
-The live state is in `sqlite_live`, deletions for good in `sqlite_erasing`; the registry, the records and the change
-feed are in `sqlite_registry`.
+The schema is in `sqlite_schema`, the live state in `sqlite_live`, deletions for good in `sqlite_erasing`; the registry,
+the records and the change feed are in `sqlite_registry`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

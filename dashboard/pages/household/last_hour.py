@@ -128,7 +128,7 @@ def figure(zone: str, known: Held | None, new: Sequence[Point], after: Held, now
     for place, side in enumerate(sides):
         for name, values in side.items():
             if values:
-                patch["data"][place][name].extend(values)
+                Patch(["data", place, name], patch).extend(values)
     if has_new_peaks(known, after):
         patch["data"][len(sides)] = _marks(after, now, lang)
         patch["layout"]["yaxis"]["range"] = _range(after)

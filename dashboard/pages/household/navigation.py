@@ -65,6 +65,7 @@ def tools(lang: Language) -> Component:
         [
             html.A(id="charge", className="quiet", hidden=True),
             html.A(id="tariff", className="quiet", **attributes(data_full="")),
+            html.A(lang.say("History"), id="history", className="quiet", **attributes(data_full="")),
             html.Details([compare, html.Ul(id="comparisons")], id="compare", className="menu"),
             html.Details([html.Summary(lang.say("Download")), html.Ul(id="files")], id="downloads", className="menu"),
         ],
@@ -111,6 +112,7 @@ def ways(chart: Chart, lang: Language) -> Slots:
         "files.children": _downloads(view, lang),
         "tariff.href": f"{view.device_path}/tariff",
         "tariff.children": lang.say(tariff),
+        "history.href": f"{view.device_path}/history",
     }
 
 

@@ -197,7 +197,7 @@ def _without_device(title: str, content: object, *, is_awaited: bool = False) ->
 
 
 def _staff_note(viewer: User | None, device: Device, lang: Language) -> Slots:
-    """Return the note for staff on a household's page; staff get no link to the tariff."""
+    """Return the note for staff on a household's page; staff get no links to what changes it."""
     if may_edit(viewer, device):
         return {"visiting.hidden": True}
     support_url = f"/desk/device/{quote(device.device_id)}"
@@ -205,7 +205,10 @@ def _staff_note(viewer: User | None, device: Device, lang: Language) -> Slots:
         html.Span(lang.say("You see this as support, as the customer does; nothing can be changed here.")),
         html.A(lang.say("Back to the desk"), href=support_url, **attributes(data_full="")),
     ]
-    return {"visiting.hidden": False, "visiting.children": note, "tariff.children": "", "tariff.href": None}
+    changes = {
+        f"{name}.{prop}": value for name in ("tariff", "history") for prop, value in (("children", ""), ("href", None))
+    }
+    return {"visiting.hidden": False, "visiting.children": note, **changes}
 
 
 def _household(

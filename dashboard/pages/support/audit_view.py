@@ -7,7 +7,6 @@ from typing import NamedTuple
 from flask import Blueprint, Response, abort, request
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.store.occupancies import seen_instants
 from aggregator.support import actions
 from aggregator.support.audit import Entry, Seen
 from aggregator.support.audit_entry import KEY
@@ -202,10 +201,7 @@ def _who_looked(support: SupportServices) -> Response:
         if (device := support.data.device(user, device_id))
     ]
     seen = [
-        (one, device)
-        for device in devices
-        for one in support.audit.seen_by_staff(device.device_id, MOST_LOOKS)
-        if (span := seen_instants(device)).start <= one.at < span.end
+        (one, device) for device in devices for one in support.audit.seen_by_staff(device, user.household, MOST_LOOKS)
     ]
     seen.sort(key=lambda pair: pair[0].at, reverse=True)
     return render(

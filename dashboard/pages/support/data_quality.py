@@ -40,6 +40,7 @@ REASONS = {
     "too_old": text("a time before the retention, which only an import may bring"),
     "contradicts_neighbours": text("a late register that contradicts those around it, as of a wrong clock"),
     "erased": text("the data of this time were erased for the household that lived there"),
+    "not_your_days": text("a time when others lived there"),
     "server_clock": text("the server’s clock is behind those of most devices; their messages wait"),
     "not_a_number": text("a figure that is no number"),
     "not_whole": text("a figure that is not whole"),
@@ -256,16 +257,12 @@ def _closure_row(closure: Closure, now: int, zone: str, lang: Language) -> Closu
         "sum": f"{lang.number(closure.documents_wh)} {unit}",
     }
     if closure.is_exact:
-        return ClosureRow(
-            lang.say("{channel} from {start} to {end}: register and charts both {register}", **values), True
+        said = lang.say("{channel} from {start} to {end}: register and charts both {register}", **values)
+    else:
+        said = lang.say(
+            "{channel} from {start} to {end}: the register rose by {register}, the charts add up to {sum}", **values
         )
-    return ClosureRow(
-        lang.say(
-            "{channel} from {start} to {end}: the register rose by {register}, the charts add up to {sum}",
-            **values,
-        ),
-        False,
-    )
+    return ClosureRow(said, closure.is_exact)
 
 
 # Refused messages

@@ -10,17 +10,15 @@ from typing import Literal, NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.live import Live
-from aggregator.core.periods import day_of
 from aggregator.core.status import Strength, signal_strength
 from aggregator.intake.device_status import KEPT_DAYS, KnownStatus, Signal
-from aggregator.intake.imports.import_records import TAKING, ImportRecord
 from aggregator.store.port import Backlog
 from aggregator.support.device_state import Reason, State
 from aggregator.support.diagnostics import Diagnostics, LevelState
 from dashboard.pages.support import sparklines, support_words
 from dashboard.pages.support.sparklines import Line, Sparkline
 from dashboard.text.language import Language, text
-from dashboard.text.words import ago, duration, energy, format_period, period_name, volume
+from dashboard.text.words import ago, duration, period_name
 
 Tone = Literal["good", "warn", "bad", "unknown"]
 TONES: Mapping[State, Tone] = {
@@ -237,31 +235,6 @@ def _firmware_note(known: KnownStatus, now: int, zone: str, lang: Language) -> s
 
 
 # Did it reach the charts?
-
-
-def imported(imports: Sequence[ImportRecord], now: int, zone: str, lang: Language) -> list[Fact]:
-    """Return the imported files of a device, newest first: the file, its rows and days, who brought it and when."""
-    return [Fact(one.file, _import_size(one, zone, lang), _import_story(one, now, zone, lang)) for one in imports]
-
-
-def _import_size(one: ImportRecord, zone: str, lang: Language) -> str:
-    days = [format_period("day", day_of(at, zone), DAY_WITH_YEAR, lang) for at in (one.first, one.last - 1)]
-    energies = [energy(wh, lang) for wh in (one.import_wh, one.export_wh) if wh is not None]
-    energies += [volume(one.volume_l, lang)] if one.volume_l is not None else []
-    rows = lang.count("{number} row", "{number} rows", one.rows)
-    return " · ".join([rows, " – ".join(dict.fromkeys(days)), *map(str, energies)])
-
-
-def _import_story(one: ImportRecord, now: int, zone: str, lang: Language) -> str:
-    at = support_words.instant(one.at, now, zone, lang)
-    said = [lang.say("{by}, {time}", by=one.by, time=at)]
-    said += [lang.say("a correction")] if one.is_correction else []
-    if one.undone_at:
-        undone = support_words.instant(one.undone_at, now, zone, lang)
-        said.append(lang.say("taken back by {by}, {time}", by=one.undone_by, time=undone))
-    elif one.state == TAKING:
-        said.append(lang.say("not finished"))
-    return " · ".join(said)
 
 
 def charts(diagnostics: Diagnostics, lang: Language) -> ChartsView:

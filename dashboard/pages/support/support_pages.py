@@ -10,7 +10,6 @@ from werkzeug.wrappers import Response as Answer
 from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.intake import device_status, refusals
-from aggregator.intake.imports.import_records import imports_of
 from aggregator.support import actions, fleet
 from aggregator.support.audit import GRANT_HOURS, Audit, withdraw
 from aggregator.support.diagnostics import diagnose
@@ -240,7 +239,6 @@ def _device_page(support: SupportServices, device: Device, user: User) -> Respon
     since = now - device_status.KEPT_DAYS * DAY_S
     signals = support.store.begin(partial(device_status.signal_hours, support.store, device.device_id, since, now))
     history = support.store.begin(partial(support.audit.entries, device_id=device.device_id, limit=HISTORY))
-    imports = support.store.begin(partial(imports_of, support.store, device.device_id))
     known, entries = diagnose(support.store, device, now), history()
     mine = next((one for one in entries if one.action == "look-up" and one.who.user_id == user.user_id), None)
     return render(
@@ -253,7 +251,6 @@ def _device_page(support: SupportServices, device: Device, user: User) -> Respon
         data=data_quality.data_quality(known, lang),
         counters=search_results.counters(known, lang),
         charts=health_view.charts(known, lang),
-        imports=health_view.imported(imports(), now, zone, lang),
         made=support_words.to_the_second(now, now, zone, lang),
         zone_label=support_words.zone_label(now, zone, lang),
         reason=support_words.reason_label(mine.reason, lang) if mine else "",
@@ -261,5 +258,6 @@ def _device_page(support: SupportServices, device: Device, user: User) -> Respon
         history=[audit_view.row(entry, clock(), zone, zone, lang) for entry in entries],
         history_size=HISTORY,
         chart=View("household", device.device_id).to_url(),
+        history_url=f"{View('household', device.device_id).to_url()}/history",
         done=request.args.get("done", ""),
     )

@@ -128,10 +128,12 @@ def test_the_costs_command_prints_a_table_with_its_price_date_and_the_first_limi
     assert len({len(line) for line in (header, *lines[:-4])}) == 1
 
 
-def test_the_costs_command_reckons_with_the_templates_parameters() -> None:
-    result = CliRunner().invoke(costs_command, ["--edge", "--json"])
+@pytest.mark.parametrize(("options", "more"), [([], {}), (["--edge"], {"is_edge": True, "shards": 1})])
+def test_the_costs_command_reckons_with_the_templates_parameters(options: list[str], more: dict[str, int]) -> None:
+    """Of edges with the one shard that the template's description wants for them."""
+    result = CliRunner().invoke(costs_command, [*options, "--json"])
     content = json.loads(result.output)
-    plan = plan_of(parameters(), alarm_count(), devices=1, interval_s=10, is_edge=True)
+    plan = plan_of(parameters(), alarm_count(), devices=1, interval_s=10, **more)
     assert [CostRow(**row) for row in content["rows"]] == rows(plan)
     assert (content["region"], content["prices_of"]) == (costs.REGION, costs.PRICES_OF)
 

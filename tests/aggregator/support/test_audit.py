@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.store import Store, open_store
 from aggregator.store.collections import COLLECTIONS
@@ -115,7 +116,7 @@ def test_a_home_sees_staff_without_their_address(store: Store) -> None:
     Audit(store, [SECRET]).append(BEN, "rebuild", "cad-1", "hole in Tuesday", NOW + 60, {"from": "2026-11-17"})
     look_up(Audit(store, [SECRET]), ANNA, "other", "somebody else", NOW)
 
-    assert Audit(store, [SECRET]).seen_by_staff("cad-1") == [
+    assert Audit(store, [SECRET]).seen_by_staff(Device("cad-1"), "") == [
         audit.Seen(NOW + 60, "support", "rebuild", "hole in Tuesday", {"from": "2026-11-17"}),
         audit.Seen(NOW, "support, Anna K.", "look-up", "customer called", {}),
     ]
@@ -303,7 +304,7 @@ def test_a_forgotten_person_leaves_a_whole_chain_without_a_name(store: Store) ->
 
     found = Audit(store, [SECRET]).entries(device_id="a")
     assert [(one.who.name, one.who.email) for one in found] == [("", ""), ("", BEN.email), ("", "")]
-    assert [one.by for one in Audit(store, [SECRET]).seen_by_staff("a")] == ["support"] * 3
+    assert [one.by for one in Audit(store, [SECRET]).seen_by_staff(Device("a"), "")] == ["support"] * 3
     assert numbers(Audit(store, [SECRET]).entries(person=pseudonyms[0])) == [3, 2, 1]
     assert Audit(store, [SECRET]).entries(person="u-1") == []
     assert faults(store) == []

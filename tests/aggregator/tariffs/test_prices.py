@@ -236,6 +236,15 @@ def test_hours_of_awattar_are_in_milliseconds_and_euro_per_mwh() -> None:
     assert found.prices == {utc("2026-11-10T10:00"): Decimal("0.08437"), utc("2026-11-10T10:30"): Decimal("0.08437")}
 
 
+def test_prices_of_esios_are_euros_per_mwh() -> None:
+    values = [
+        {"value": price, "datetime": f"2026-03-29T0{hour}:00:00+02:00", "geo_id": 8741, "geo_name": "Península"}
+        for hour, price in ((4, 143.2), (5, 9.5))
+    ]
+    found = parse_prices(json.dumps({"indicator": {"id": 1001, "values": values}}))
+    assert [str(price) for price in found.prices.values()] == ["0.1432", "0.1432", "0.0095", "0.0095"]
+
+
 def test_columns_of_energy_charts_become_rows() -> None:
     hours = [utc("2026-11-10T10:00"), utc("2026-11-10T11:00")]
     found = parse_prices(json.dumps({"unix_seconds": hours, "price": [50.0, -1.5], "unit": "EUR / MWh"}))

@@ -292,6 +292,30 @@ def test_a_clock_that_is_put_back_or_ahead_loses_no_energy(store: Store, name: s
     assert len(judged(store, "d").pieces) == 1
 
 
+@pytest.mark.parametrize("batch", [25, 10_000])
+@pytest.mark.parametrize(("hour", "by"), [(2.5, 3), (3.5, 1), (3.5, 3), (3.5, 24), (3.5, -5), (2.5, -3)])
+def test_an_hour_that_is_dated_otherwise_is_a_gap_in_its_place(store: Store, hour: float, by: int, batch: int) -> None:
+    """1 kW for six hours. The hour is dated after or before all others too, and all may come in at once."""
+    points = [(DAY + 4 * HOUR + 30 * k, 900_000 + k * 30_000 // HOUR) for k in range(721)]
+    first = int(hour * 120)
+    points[first : first + 120] = [(at + by * HOUR, wh) for at, wh in points[first : first + 120]]
+    outcome = send(store, [line(at, import_wh=wh) for at, wh in points], batch=batch)
+    years = [store.document("year", "d", one) for one in store.periods("year", "d")]
+    assert sum(year.total.import_wh or 0 for year in years if year) == 6000
+    assert set(outcome.reasons) <= {"contradicts_neighbours"}
+    device = store.device("d")
+    assert device is not None
+    assert list(verify.differences(store, device)) == []
+
+
+def test_an_hour_that_is_dated_years_early_is_history_of_its_own(store: Store) -> None:
+    """It lies further back than energy is spread; the day has a gap in its place."""
+    points = [(DAY + 4 * HOUR + 30 * k, 900_000 + k * 30_000 // HOUR) for k in range(721)]
+    points[300:420] = [(at - 8000 * 86_400, wh) for at, wh in points[300:420]]
+    send(store, [line(at, import_wh=wh) for at, wh in points], batch=10_000)
+    assert energy(store, "d").import_wh == 6000
+
+
 def test_a_clock_put_back_into_an_outage_leaves_no_trace(store: Store) -> None:
     """An hour is lost; 50 minutes are dated back into it and over true readings, which are replaced."""
     points = [(DAY + 4 * HOUR + 10 * k, 900_000 + k * 10_000 // HOUR) for k in range(3601)]

@@ -203,8 +203,10 @@ def test_a_label_in_wh_beside_an_axis_of_kwh_says_so() -> None:
 def test_only_the_open_day_draws_its_usual_weekday() -> None:
     usual = Document("day", "cad-1", "2026-11-22", LONDON, hours(900))
     other = Other("2026-11-22", "a usual day", usual, usual.total, is_usual=True)
-    drawn = ["a usual day" in traces(chart(day, hours(500), other=other)) for day in ("2026-11-22", "2026-11-23")]
-    assert drawn == [False, True]
+    past, today = (chart(day, hours(500), other=other) for day in ("2026-11-22", "2026-11-23"))
+    assert ["a usual day" in traces(one) for one in (past, today)] == [False, True]
+    tops = [figure(one).layout.yaxis.range[1] for one in (past, today)]
+    assert tops == [pytest.approx(0.5 * HEADROOM), pytest.approx(0.9 * HEADROOM)], "an axis is as tall as what is drawn"
 
 
 def test_the_compared_period_is_an_outline_on_its_own_axis() -> None:
@@ -235,7 +237,10 @@ def bands(drawn: Chart) -> list[tuple[float, float]]:
 def test_the_cheap_hours_are_a_band_from_where_they_begin() -> None:
     """Cheap from 00:30 to 05:30: half of column 0 to half of column 5, whose edges are at -0.5 and 4.5."""
     night = [RATES[-1], *RATES[:10], *RATES[14:], *RATES[-3:]]
-    assert bands(chart("2026-11-22", hours(500), currency="GBP", prices=night)) == [(0.0, 5.0)]
+    drawn = chart("2026-11-22", hours(500), currency="GBP", prices=night)
+    assert bands(drawn) == [(0.0, 5.0)]
+    (label,) = (one for one in figure(drawn).layout.annotations if one.text == "8 p")
+    assert (label.y, label.yref, label.yanchor) == (1, "paper", "top"), "no bar hides it"
 
 
 def test_half_hourly_prices_have_no_band() -> None:

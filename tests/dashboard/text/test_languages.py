@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import pytest
 from babel.messages import Catalog
@@ -14,17 +15,22 @@ from babel.messages.pofile import read_po
 from aggregator.core.periods import RECORD_DAYS
 from dashboard.text.language import CATALOGUES
 
-DASHBOARD = Path(__file__).parents[3] / "dashboard"
-KEYWORDS = {"say": None, "text": None, "count": (1, 2)}
+ROOT = Path(__file__).parents[3]
+PHRASES: dict[str, Any] = {"Phrase": None}  # of what the aggregator says of a file
+KEYWORDS = {"dashboard": {"say": None, "text": None, "count": (1, 2), **PHRASES}, "aggregator": PHRASES}
 METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2.ext:babel_extract")]
 Sentence = str | tuple[str, ...]
 
 
 def sentences() -> dict[Sentence, str]:
-    """Return each sentence in the code with its place."""
+    """Return each sentence in the code with its place; the pages have words of their own for one with an option."""
     options = {"**/templates/**.html": {"silent": "false"}}
-    found = extract_from_dir(str(DASHBOARD), METHODS, options, keywords=KEYWORDS)
-    return {sentence: f"{name}:{line}" for name, line, sentence, *_ in found if sentence}
+    found = [
+        one
+        for package, keywords in KEYWORDS.items()
+        for one in extract_from_dir(str(ROOT / package), METHODS, options, keywords=keywords)
+    ]
+    return {sentence: f"{name}:{line}" for name, line, sentence, *_ in found if sentence and "--" not in sentence}
 
 
 def catalogue(code: str) -> Catalog:

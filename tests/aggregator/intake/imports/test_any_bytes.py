@@ -74,9 +74,20 @@ def test_an_archive_that_inflates_without_end_is_refused() -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.csv", b"\x00" * (60 << 20))
 
-    assert said_of(target.getvalue()) == "the archive holds more than 50 MB; import it in parts"
+    assert said_of(target.getvalue()) == "the file holds more than 50 MB; import it in parts"
 
 
 def test_entities_of_xml_are_refused() -> None:
     bomb = '<!DOCTYPE a [<!ENTITY b "bbbbbbbbbb"><!ENTITY c "&b;&b;&b;">]><feed>&c;</feed>'
     assert said_of(bomb.encode()).startswith("the file begins like XML but is invalid")
+
+
+def test_a_workbook_at_which_its_library_panics_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        """As a library in Rust raises it: no Exception."""
+
+    def panics(*_: object) -> None:
+        raise PanicException("slice index starts at 25600 but ends at 25530")
+
+    monkeypatch.setattr("aggregator.intake.tables.structured.CalamineWorkbook.from_filelike", panics)
+    assert "the workbook cannot be read" in said_of(b"\xd0\xcf\x11\xe0")

@@ -3,9 +3,9 @@
 import pytest
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.intake.imports.columns import roles_of, typed, with_named
+from aggregator.intake.imports.columns import roles_of, with_named
 from aggregator.intake.imports.understanding import Doubt, named_columns
-from aggregator.intake.imports.vocabulary import Roles
+from aggregator.intake.imports.vocabulary import Roles, typed
 
 CELLS = {"time": "2026-02-01 00:{:02}", "date": "2026-02-{:02}", "clock": "00:{:02}", "number": "0.{:03}", "text": "A"}
 

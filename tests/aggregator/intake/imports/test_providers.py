@@ -583,7 +583,7 @@ SAMPLES = (
     Sample("Shelly EMData.GetData", "Europe/Rome", 15, shelly_emdata),
     Sample("Enphase", "America/Los_Angeles", 15, enphase),
     Sample("SolarEdge", "Europe/Berlin", 60, solaredge, options={"edge": "start"}),
-    Sample("Tibber", "Europe/Oslo", 60, tibber, has_export=False),
+    Sample("Tibber", "Europe/Oslo", 60, tibber),
     Sample("Glowmarkt", "Europe/London", 30, glowmarkt, has_export=False),
     Sample("PG&E", "America/Los_Angeles", 60, pge, has_export=False),
     Sample("Low Carbon London", "Europe/London", 30, london, has_export=False),

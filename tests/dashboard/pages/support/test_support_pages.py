@@ -15,7 +15,6 @@ from aggregator.core.live import Live
 from aggregator.core.periods import iso_utc, period_of
 from aggregator.core.readings import Reading
 from aggregator.intake import device_status, refusals
-from aggregator.intake.imports.import_records import find_import, undo
 from aggregator.intake.ingest import ingest
 from aggregator.store.port import Backlog, Store
 from aggregator.support.audit import Audit
@@ -26,7 +25,6 @@ from dashboard.accounts.users import ADMIN, HOUSEHOLD
 from dashboard.charts import insights
 from dashboard.charts.view import View
 from dashboard.text.language import ENGLISH
-from tests.aggregator.intake.imports.files import bring
 from tests.dashboard.forms import Page
 from tests.dashboard.people import Clock, browser, somebody, token_in
 from tests.dashboard.support_desks import DEVICE, FORMS, PAGE, audited_actions, look_up, post, sent, server_on, staff_on
@@ -346,15 +344,6 @@ def test_the_desk_and_the_household_name_the_same_gaps(store: Store, clock: Cloc
     view = View("household", "cad-1", "day", yesterday)
     told = insights.outages([document], "2000-01-01", clock(), view, ENGLISH)
     assert [one.name.rpartition(" ")[2] for one in told] == ["08:10–08:50", "14:00–16:00"]
-
-
-def test_a_device_shows_its_imported_files(staff: FlaskClient, store: Store) -> None:
-    bring(store, "start,end,import_wh\n1790000000,1790001800,500\n", device_id="cad-1")
-    look_up(staff)
-    assert "Imported files" in staff.get(PAGE).text
-    assert "1 row · 21 September 2026 · 0.50 kWh" in staff.get(PAGE).text
-    undo(store, find_import(store, "cad-1/1"), "operator Pat", 1_800_000_000)
-    assert "taken back by operator Pat, " in staff.get(PAGE).text
 
 
 def test_the_start_page_lists_dropped_messages_with_a_command_that_takes_them(store: Store, clock: Clock) -> None:

@@ -10,9 +10,9 @@ from typing import BinaryIO, cast
 
 import pytest
 
+from aggregator.commands.edge_command import CHUNK, chunks
 from aggregator.core.errors import Refused
 from aggregator.core.readings import MAX_LINE, parse_line
-from aggregator.intake.lines import CHUNK, chunks
 
 GOOD = b'{"device_id":"cad-1","at":"2026-03-29T00:59:50Z","power_w":431}'
 NOW = 1_790_000_000

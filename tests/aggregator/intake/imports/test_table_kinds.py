@@ -1,0 +1,129 @@
+"""Kinds of tables that real providers write: what stands above, beside and below the figures says what they are."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from aggregator.core.errors import ConfigurationError
+from tests.aggregator.intake.imports.files import understood
+from tests.aggregator.intake.imports.test_variations import HOURS, WH, asked, rows, total
+
+GIVEN = [place * 53 % 91 for place in range(96)]
+BOTH = (sum(WH), sum(GIVEN))
+TIMES = [f"{at:%Y-%m-%d %H:%M}" for at in HOURS]
+
+
+def table(header: str, line: str) -> str:
+    """A row an hour: `{t}` its time, `{u}` and `{g}` what the home uses and gives, Wh; `{a}` and `{b}` add up to `{u}`.
+
+    Of two tariffs, `{x}` and `{y}`, the energy is in the one of the hour, and the other is blank.
+    """
+    found = [header]
+    for k, (t, u, g) in enumerate(zip(TIMES, WH, GIVEN, strict=True)):
+        x, y = (u, "") if k % 24 < 12 else ("", u)
+        found.append(line.format(t=t, u=u, g=g, n=u - g, a=u // 3, b=u - u // 3, x=x, y=y))
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        ("Time;HP;HC;Export Wh", "{t};{a};{b};{g}"),
+        ("Time;Energy (Wh);Export (Wh)", "{t};{u};{g}"),
+        ("Time;afname dal Wh;afname normaal Wh;invoeding Wh;afname minus invoeding Wh totaal", "{t};{a};{b};{g};{n}"),
+        (";Strom [Wh];;Gas [m3];Einspeisung [Wh]\nTime;Verbrauch HT;Verbrauch NT;Verbrauch;", "{t};{a};{b};7;{g}"),
+        ("Time;Vom Netz bezogen;Ins Netz eingespeist\n[dd.MM.yyyy HH:mm];[Wh];[Wh]", "{t};{u};{g}"),
+        ("Type;Start;Import (Wh);Export (Wh)", "Electric usage;{t};{u};{g}"),
+        ("Time;Bezug HT (Wh);Bezug NT (Wh);Rücklieferung (Wh)", "{t};{x};{y};{g}"),
+    ],
+)
+def test_every_figure_of_the_grid_counts_once(header: str, line: str) -> None:
+    assert total(understood(table(header, line))) == BOTH
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "option"),
+    [
+        ("Time;Usage (Wh);Usage (Wh)", "{t};{u};{a}", "--columns"),
+        ("Time;Import (Wh);Zorkmid (Wh)", "{t};{u};{g}", "--columns"),
+        ("Time;Import (Wh);Net (Wh)", "{t};{u};{n}", "--columns"),
+        ("Time;Circuit;Wh", "{t};Total usage;{u}\n{t};Dryer;{a}", "--where"),
+        ("Time;Con/Gen;Wh", "{t};Consumption;{u}\n{t};Generation;{g}", "--where"),
+        ("Start UTC;Usage;Unit", "{t};0.5;m3", "--device"),
+    ],
+)
+def test_a_figure_that_may_be_more_than_one_thing_is_asked_about(header: str, line: str, option: str) -> None:
+    assert asked(understood(table(header, line), edge="start"))[:1] == [option]
+
+
+def test_generation_that_is_named_export_is_taken() -> None:
+    text = table("Time;Con/Gen;Wh", "{t};Consumption;{u}\n{t};Generation;{g}")
+    assert total(understood(text, where=("Con/Gen=Generation",), direction="export")) == (0, sum(GIVEN))
+
+
+def test_a_time_of_two_times_is_an_interval_and_names_further_down_tell_of_the_rows_below() -> None:
+    pairs = [f"{at:%Y-%m-%d %H:%M:%S} to {at + timedelta(hours=1):%Y-%m-%d %H:%M:%S}" for at in HOURS]
+    parts = ["Usage information,,"]
+    for way, figures in (("Delivered", WH), ("Received", GIVEN)):
+        parts.append(f"Energy {way} time period,Usage {way} (Real energy in kilowatt-hours),Reading quality")
+        parts += [f"{pair},{wh / 1000}," for pair, wh in zip(pairs, figures, strict=True)] + [",,"]
+    assert total(understood("\n".join(parts))) == BOTH
+
+
+@pytest.mark.parametrize(("text", "found"), [("Export", BOTH), ("Gas", (sum(WH), 0))])
+def test_a_text_that_comes_late_in_a_file_counts_from_there_on(text: str, found: tuple[int, int]) -> None:
+    """The first 2,400 rows are of electricity."""
+    at = [HOURS[0] - timedelta(days=200) + timedelta(hours=k) for k in range(2400)]
+    parts = [f"{one:%Y-%m-%dT%H:%M}Z,{WH[k % 96]},Elektriciteit" for k, one in enumerate(at)]
+    parts += [f"{one:%Y-%m-%dT%H:%M}Z,{GIVEN[k % 96]},{text}" for k, one in enumerate(at)]
+    used, given = total(understood("\n".join(["Datum,Wh,Type", *parts]), edge="start"))
+    assert (used, given) == (found[0] * 25, found[1] * 25)
+
+
+def test_a_long_file_from_midnight_to_midnight_is_asked_about() -> None:
+    at = [HOURS[0] - timedelta(days=100) + timedelta(hours=k) for k in range(2401)]
+    parts = [f"{one:%Y-%m-%d %H:%M};{WH[k % 96]}" for k, one in enumerate(at)]
+    assert asked(understood("\n".join(["Time;Import (Wh)", *parts]))) == ["--time"]
+    assert asked(understood("\n".join(["Time;Import (Wh)", *parts[:-1]]))) == []
+
+
+def test_a_year_at_the_end_does_not_make_the_unit_that_of_a_year() -> None:
+    days = [f"{datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=k):%Y-%m-%d}" for k in range(366)]
+    parts = [f"{one};{other};{9 + k % 7},12300" for k, (one, other) in enumerate(pairwise(days))]
+    found = understood("\n".join(["From;To;Verbruik", *parts, f"{days[0]};2026-01-01;4.423,89500"]))
+    assert (found.doubts, found.brakes, dict(found.reasons)) == ((), (), {"bad_interval": 1})
+    assert (found.largest or ("", 0))[1] == 15_123
+
+
+def test_the_instants_beside_local_times_are_taken() -> None:
+    lines = [f"{at:%Y-%m-%d %H:%M:%S};{int(at.timestamp())};{wh}" for at, wh in zip(HOURS, WH, strict=True)]
+    found = understood("\n".join(["Time;Unix;Import (Wh)", *lines]), "Europe/London", edge="start")
+    assert total(found) == (sum(WH), 0)
+    assert found.start == int(HOURS[0].timestamp())
+
+
+def test_a_site_of_solaredge_is_asked_for_its_direction() -> None:
+    values = [
+        {"date": f"{at:%Y-%m-%d %H:%M:%S} CEST+0200", "value": float(wh)} for at, wh in zip(HOURS, WH, strict=True)
+    ]
+    text = json.dumps({"energy": {"timeUnit": "QUARTER_OF_AN_HOUR", "unit": "Wh", "values": values}})
+    assert asked(understood(text, edge="start")) == ["--direction"]
+    assert total(understood(text, direction="export", edge="start")) == (0, sum(WH))
+
+
+def test_a_meter_at_rest_is_asked_about() -> None:
+    lines = [f"{at:%Y-%m-%d %H:%M},132.123,{0.15 + k / 100:.3f}" for k, at in enumerate(HOURS)]
+    assert total(understood("\n".join(["time,Import kWh,Export kWh", *lines]), figure_kind="register")) == (0, 950)
+    assert asked(understood("\n".join(["time,Import kWh,Export kWh", *lines])))[0] == "--kind"
+
+
+def test_reads_of_a_meter_every_few_months_are_refused_by_name() -> None:
+    with pytest.raises(ConfigurationError, match="NEM13 has a read of a meter every few months"):
+        understood("100,NEM13,202605011200,MDP1,Retail\n250,1234567890,1141,01,11,11,MET1,E,000021.2,20260101\n900\n")
+
+
+def test_a_unit_may_be_written_to_the_name() -> None:
+    lines = [f"{line};1" for line in rows("%Y-%m-%d %H:%M")]
+    assert total(understood("\n".join(["Time;consumptionKWh;contractedKVA", *lines]))) == (sum(WH), 0)

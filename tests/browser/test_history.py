@@ -1,0 +1,79 @@
+"""The whole way of a file in a real browser, without a script of ours: brought, asked, shown, taken in, taken back."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Page, ViewportSize, expect
+
+from aggregator.core.documents import Device
+from aggregator.intake.imports.import_records import UNDONE, imports_of
+from aggregator.store.port import Store
+from tests.browser.conftest import DESK, PHONE, Open, serve
+from tests.browser.test_accessibility import AXE
+from tests.copies import Copy
+from tests.dashboard import homes
+
+PATIENCE_MS = 30_000
+
+
+def november(store: Store) -> None:
+    homes.fill(store, Device("cad-1", name="12 Acacia Road"), "2026-11-01", homes.NOW)
+
+
+@pytest.fixture
+def home(copy: Copy) -> Iterator[tuple[Store, str]]:
+    store = copy(november)
+    for address in serve(store):
+        yield store, address
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    first = datetime(2026, 10, 26, tzinfo=UTC)
+    times = (first + timedelta(minutes=30 * place) for place in range(48 * 25 + 1))
+    made = tmp_path / "meter.csv"
+    rows = (f"{at:%d/%m/%Y %H:%M},{homes.curve(int(at.timestamp())).import_wh}\n" for at in times)
+    made.write_text("Date,Consumption (Wh)\n" + "".join(rows))
+    return made
+
+
+def check(page: Page) -> None:
+    page.evaluate(AXE_SCRIPT)
+    assert page.evaluate(AXE) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name).click()
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_a_file_is_asked_about_shown_taken_in_and_taken_back(
+    home: tuple[Store, str], visit: Open, path: Path, viewport: ViewportSize
+) -> None:
+    store, address = home
+    page = visit("/d/cad-1", address, viewport, ready="#history[href]")
+    page.locator("#history").click()
+    check(page)
+    page.get_by_label("A file of your meter").set_input_files(path)
+    press(page, "Look at the file")
+    expect(page.get_by_role("heading", name="A question about the file")).to_be_visible(timeout=PATIENCE_MS)
+    check(page)
+    page.get_by_label("It is the start").check()
+    press(page, "Go on")
+    expect(page.get_by_role("heading", name="This is what the file holds")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator(".outcome")).to_contain_text("1,201 rows would be taken in")
+    assert page.locator(".filed-bars .file").count() == 26
+    check(page)
+    press(page, "Take it in")
+    expect(page.get_by_role("heading", name="It is taken in")).to_be_visible(timeout=PATIENCE_MS)
+    check(page)
+    press(page, "Bring another file")
+    page.get_by_role("link", name="Take meter.csv back").click()
+    check(page)
+    press(page, "Take it back")
+    expect(page.get_by_role("heading", name="It is taken back")).to_be_visible(timeout=PATIENCE_MS)
+    assert [one.state for one in imports_of(store, "cad-1")] == [UNDONE]
