@@ -10,7 +10,7 @@ the code is void. Whoever has the code and waits for another's kettle could pass
 | collection | key | body |
 |---|---|---|
 | `claims` | hash of a code | device, end of validity, tries, and of a claim that has begun: user, instant, proof |
-| `claims/newest` | device | hash of its newest code |
+| `claims/newest` | device | hash of its newest code; once it is used up, also a hash of the household that takes the device |
 """
 
 import secrets
@@ -101,8 +101,8 @@ def load_claim(store: Store, hashed: str, now: int) -> Claim | None:
     if body is None:
         return None
     claim = _parsed(hashed, body)
-    newest = store.record(CLAIMS_NEWEST.of(), claim.device_id)
-    return claim if now < claim.until and tries_left(claim) and newest == hashed else None
+    newest = store.record(CLAIMS_NEWEST.of(), claim.device_id) or ""
+    return claim if now < claim.until and tries_left(claim) and newest.startswith(hashed) else None
 
 
 def tries_left(claim: Claim) -> int:
@@ -165,10 +165,15 @@ def tell_number(store: Store, claim: Claim, typed: str) -> Claim | None:
 
 
 def occupied(store: Store, claim: Claim, household: str, now: int) -> tuple[Device, Device]:
-    """Return a device of a proven claim before and after its move to a household. Raises NotFree."""
+    """Return a device of a proven claim before and after its move to a household, equal once it has it.
+
+    Raises NotFree.
+    """
     device = store.device(claim.device_id)
     if device is None or not claim.is_proven:
         raise NotFree(f"{claim.device_id} cannot be claimed any more")
+    if device.household == household:
+        return device, device
     check_free(device, now)
     first = periods.day_of(now, device.timezone) if has_past(device) else ""
     return device, replace(device, household=household, occupied_from=first)
@@ -177,19 +182,22 @@ def occupied(store: Store, claim: Claim, household: str, now: int) -> tuple[Devi
 def occupy(store: Store, claim: Claim, after: Device) -> None:
     """Give a device to the household of `occupied`, then use up the code. Raises NotFree where another was faster.
 
-    A failure before the end leaves the code, and the claim can be repeated.
+    Of several households that try at once one takes the code, on every store; after a failure it can repeat this.
     """
+    newest, taken = CLAIMS_NEWEST.of(), f"{claim.hashed} {_hash(f'{claim.hashed} {after.household}')}"
+    if store.record(newest, claim.device_id) != taken and not store.put_record(
+        newest, claim.device_id, taken, was=claim.hashed, expires=claim.until
+    ):
+        raise NotFree(f"{claim.device_id} cannot be claimed any more")
     with store.transaction():
         device = store.device(claim.device_id)
-        if device is None or store.record(CLAIMS_NEWEST.of(), claim.device_id) != claim.hashed:
-            raise NotFree(f"{claim.device_id} cannot be claimed any more")
-        if device.household not in ("", after.household):
+        if device is None or device.household not in ("", after.household):
             raise NotFree(f"{claim.device_id} belongs to somebody meanwhile")
         if not device.household and after.occupied_from:
             move(store, device, after.household, after.occupied_from)
         elif not device.household:
             store.put_device(replace(device, household=after.household))
-        store.drop_record(CLAIMS_NEWEST.of(), claim.device_id)
+        store.drop_record(newest, claim.device_id)
         store.drop_record(CLAIMS.of(), claim.hashed)
 
 

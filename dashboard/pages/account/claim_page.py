@@ -140,9 +140,9 @@ def _take(services: AuthServices, user: User) -> Response | Answer:
         record_device(services.audit, who, before, after, REASON, now)
         claims.occupy(services.store, claim, after)
     except NotFree:
-        return _page("code", fault=TAKEN, status=409)
-    finally:
         session.pop(HELD, None)
+        return _page("code", fault=TAKEN, status=409)
+    session.pop(HELD, None)
     return redirect("/", 303)
 
 

@@ -1,8 +1,11 @@
 """Claim codes: what makes one void, what proves presence, and what a claim changes."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,7 @@ from aggregator.store.port import Store
 from aggregator.support.audit import Audit
 from aggregator.waterfall.pricing import move
 from dashboard.commands.main import main
+from tests.contract.conftest import MEMORY, in_memory, store_on
 
 NOW = 1_800_000_000  # 15 January 2027, 08:00 UTC
 CAD = "cad-1"
@@ -250,16 +254,65 @@ def test_a_code_works_once(store: Store) -> None:
         claims.occupied(store, claim, "willow", NOW)
 
 
-def test_a_claim_that_was_cut_off_can_be_repeated(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    claim = proven(store)
-    _, after = claims.occupied(store, claim, "acacia", NOW)
-    with monkeypatch.context() as away:
-        away.setattr(store, "put_device", raises(StoreAway("the disk")))
-        with pytest.raises(StoreAway):
-            claims.occupy(store, claim, after)
-    claims.occupy(store, claim, after)
-    assert device(store).household == "acacia"
-    assert claims.load_claim(store, claim.hashed, NOW) is None
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def either(request: pytest.FixtureRequest, store: Store) -> Store:
+    """A store of each kind with a device from which somebody has moved out."""
+    either = store if request.param == "sqlite" else store_on(in_memory(), MEMORY)
+    either.put_device(Device(CAD, meter_point="1200 0123 4567 8", household="birch"))
+    move(either, device(either), "", "2027-01-10")
+    return either
+
+
+STEPS = ("record", "put_record", "device", "put_device", "drop_record")  # the calls of a claim
+
+
+@contextmanager
+def at_step(number: int, store: Store, happens: Callable[[], object]) -> Iterator[None]:
+    """Let something happen before one of the next steps on a store."""
+    steps = count(1)
+
+    def counted(call: Callable[..., object]) -> Callable[..., object]:
+        def step(*arguments: object, **more: object) -> object:
+            if next(steps) == number:
+                happens()
+            return call(*arguments, **more)
+
+        return step
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in STEPS:
+            patch.setattr(store, name, counted(getattr(store, name)))
+        yield
+
+
+@pytest.mark.parametrize("number", range(1, 10))
+def test_of_two_households_at_once_one_takes_the_device(either: Store, number: int) -> None:
+    claim, took = proven(either), list[str]()
+
+    def take(household: str) -> None:
+        with suppress(NotFree):
+            claims.occupy(either, claim, wished[household])
+            took.append(household)
+
+    wished = {one: claims.occupied(either, claim, one, NOW)[1] for one in ("acacia", "willow")}
+    with at_step(number, either, partial(take, "willow")):
+        take("acacia")
+    assert took == [device(either).household]
+
+
+@pytest.mark.parametrize("number", range(1, 10))
+def test_a_claim_that_was_cut_off_can_be_repeated_by_its_household(either: Store, number: int) -> None:
+    claim = proven(either)
+    wished = {one: claims.occupied(either, claim, one, NOW)[1] for one in ("acacia", "willow")}
+    with at_step(number, either, raises(StoreAway("the disk"))), suppress(StoreAway):
+        claims.occupy(either, claim, wished["acacia"])
+    if either.record("claims/newest", CAD) != claim.hashed:
+        with pytest.raises(NotFree):
+            claims.occupy(either, claim, wished["willow"])
+    if again := claims.load_claim(either, claim.hashed, NOW):
+        claims.occupy(either, again, claims.occupied(either, again, "acacia", NOW)[1])
+    assert (device(either).household, device(either).occupied_from) == ("acacia", "2027-01-15")
+    assert claims.load_claim(either, claim.hashed, NOW) is None
 
 
 def test_without_a_proof_nothing_moves(store: Store) -> None:

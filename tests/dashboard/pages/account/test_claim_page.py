@@ -123,6 +123,23 @@ def test_an_account_that_cannot_be_stored_takes_no_meter(
     assert household_of(store).startswith("home-")
 
 
+def test_a_claim_that_was_cut_off_ends_with_a_second_click(
+    store: Store, client: FlaskClient, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(client, code=code)
+    submit(client, "/number", digits="5678")
+
+    def away(*_: object) -> None:
+        raise StoreAway("another writes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "drop_record", away)
+        submit(client, "/take")
+    assert "This meter belongs" not in submit(client, "/take")
+    assert household_of(store) == "acacia"
+    assert store.record("claims/newest", CAD) is None
+
+
 def test_two_claims_of_a_person_at_once_end_in_one_household(
     store: Store, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
