@@ -55,7 +55,8 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         _clear_quarantine(store, device, stay)
         yield
         yield from erase_device_records(store, stay, now)
-        audit.erase_reasons(stay.device_id, stay.start, min(audit.time_of(stay.device_id, "", stay.span).end, now))
+        told = audit.time_of(device, stay.span)
+        audit.erase_reasons(stay.device_id, told.start, min(told.end, now))
         yield
     for person in plan.people:
         for name in person.ids:

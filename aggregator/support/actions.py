@@ -8,7 +8,7 @@ household reads the entries. The web and the command line call these functions; 
 | `look-up`, `note`, `export`, `tariff` | none; the reason of a note is its text |
 | `import` | `undone`: the id of an import that is taken back; the reason ends with the name of the file |
 | `search` | `number` of searches `since` an ISO instant in UTC |
-| `device` | `changed`: the names of the fields; `to household`: where the device went |
+| `device` | `changed`: the names of the fields; `to household`: where the device went, `its first day` there |
 | `account` | `account`: the pseudonym; the fields and their new values |
 | `provision` | `devices`, `people`: how many were added |
 | `rebuild` | `from`, `to`: local days, without a bound not given |
@@ -42,7 +42,7 @@ from aggregator.store.collections import AUDIT_SEARCHES, update_record
 from aggregator.store.port import Store
 from aggregator.support.audit import GRANT_HOURS, Audit, Entry, Who, grant
 from aggregator.support.audit_entry import LONGEST_REASON, check_reason
-from aggregator.support.audit_people import MOVED, household_id, pseudonym_of
+from aggregator.support.audit_people import MOVED, MOVED_FROM, household_id, pseudonym_of
 from aggregator.support.bundle import bundle, zipped
 from aggregator.waterfall import verify
 from aggregator.waterfall.levels import recompute
@@ -82,7 +82,8 @@ def record_device(audit: Audit, who: Who, before: Device | None, after: Device, 
     former = before or Device(after.device_id)
     names = [one.name for one in fields(after) if getattr(former, one.name) != getattr(after, one.name)]
     home = pseudonym_of(audit.store, Who(household_id(after.household), "", "")) if after.household else "-"
-    moved = {MOVED: home} if "household" in names else {}
+    first = {MOVED_FROM: after.occupied_from} if after.occupied_from else {}
+    moved = {MOVED: home, **first} if "household" in names else {}
     if names or not before:
         audit.append(who, "device", after.device_id, reason, now, {"changed": ", ".join(names) or "new", **moved})
 

@@ -18,6 +18,7 @@ completes later entries first.
 """
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from typing import NamedTuple
@@ -28,8 +29,9 @@ from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.core.periods import FOR_EVER, HOUR, Window
+from aggregator.core.readings import sender_of
 from aggregator.store.collections import AUDIT, AUDIT_DAYS, AUDIT_GRANTS, AUDIT_HEAD, AUDIT_OF_DEVICE, AUDIT_OF_PERSON
-from aggregator.store.occupancies import occupancies, seen_instants
+from aggregator.store.occupancies import seen_instants
 from aggregator.store.port import Store
 from aggregator.store.stored_records import LAST_KEY
 from aggregator.support import audit_people
@@ -76,12 +78,6 @@ class Head(NamedTuple):
     def __str__(self) -> str:
         """Return the anchor to be kept outside the store: number and hash."""
         return f"{self.number}:{self.hash}"
-
-
-def _written_at(moves: Sequence[Entry], household: str, day_start: int) -> int:
-    """Return the instant at which a household's move at the start of a day was written down; not before that start."""
-    known = [one.at for one in moves if one.details[audit_people.MOVED] == (household or "-")]
-    return max([day_start, *sorted(known, key=lambda at: abs(at - day_start))[:1]])
 
 
 class Audit:
@@ -183,23 +179,25 @@ class Audit:
     def seen_by_staff(self, device: Device, household: str, limit: int = 100) -> list[Seen]:
         """Return the staff's actions in a household's stay at a device, newest first, as the household reads them."""
         newest = self.entries(device_id=device.device_id, limit=limit)
-        time = self.time_of(device.device_id, household, seen_instants(device))
+        time = self.time_of(device, seen_instants(device))
         kept = [one for one in newest if time.start <= one.at < time.end]
         return [Seen(one.at, one.who.shown, one.action, one.reason, one.details) for one in kept]
 
-    def time_of(self, device_id: str, household: str, stay: Window) -> Window:
-        """Return the time in which entries about a device tell of a household that lives there in `stay`.
+    def time_of(self, device: Device, stay: Window) -> Window:
+        """Return the time in which entries about a device tell of the household that lives there in `stay`."""
+        return Window(self._told_from(device, stay.start), self._told_from(device, stay.end))
+
+    def _told_from(self, device: Device, at: int) -> int:
+        """Return the instant from which entries tell of who moved in at the start of a local day.
 
         A move may be written down after its first day: until then staff saw, and wrote of, the home before.
         """
-        if stay == Window(0, FOR_EVER):
-            return stay
-        moves = [one for one in self.entries(device_id=device_id) if audit_people.MOVED in one.details]
-        device = self.store.device(device_id)
-        known = {one.first: one.household for one in occupancies(device)} if device else {}
-        following = known.get(periods.day_of(stay.end, device.timezone)) if device and stay.end < FOR_EVER else None
-        end = stay.end if following is None else _written_at(moves, following, stay.end)
-        return Window(_written_at(moves, household, stay.start) if stay.start else 0, end)
+        if at in (0, FOR_EVER):
+            return at
+        day, since = periods.day_of(at, device.timezone), periods.day_of(at, "UTC")
+        newest = self.entries(device_id=sender_of(device.device_id), first_day=since, limit=sys.maxsize)
+        moves = (one.at for one in newest if one.details.get(audit_people.MOVED_FROM) == day)
+        return max(at, next(moves, at))
 
     def head(self) -> Head:
         """Return the last complete entry."""

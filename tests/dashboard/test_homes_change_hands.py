@@ -304,22 +304,23 @@ def test_each_household_reads_who_looked_in_its_own_time(home: Home) -> None:
         assert other not in page
 
 
-def moved_later(home: Home) -> Audit:
+def moved_later(home: Home, device_id: str = CAD) -> Audit:
     """Let staff look at willow's home on the day on which birch moves in, before the move is written down."""
     audit, who, looked = (
         Audit(home.store, []),
         Who("u9", "desk@example.org", SUPPORT),
         start_of("2026-11-18") + 8 * 3600,
     )
-    actions.look_up(audit, who, CAD, "willow called", looked)
+    actions.look_up(audit, who, device_id, "willow called", looked)
     before = device(home.store)
     actions.record_device(audit, who, before, moved(before, "birch", "2026-11-18"), "moved", looked + 3600)
     move(home.store, before, "birch", "2026-11-18")
     return audit
 
 
-def test_a_look_before_a_move_is_written_down_tells_of_the_former_household(home: Home) -> None:
-    moved_later(home)
+@pytest.mark.parametrize("device_id", [CAD, GAS])
+def test_a_look_before_a_move_is_written_down_tells_of_the_former_household(home: Home, device_id: str) -> None:
+    moved_later(home, device_id)
     people = of("willow")(home), somebody(home.store, "bea@example.org", household="birch")
     assert ["willow called" in client_of(home, one).get("/who-looked").text for one in people] == [True, False]
 

@@ -295,10 +295,11 @@ def test_device_and_tariff_commands_leave_entries_without_values(store: Store, t
     ):
         assert wattfall(*arguments).exit_code == 0, arguments
     found = [(one.device_id, one.action, dict(one.details)) for one in Audit(store, []).entries()]
+    went = {"to household": "h-9", "its first day": "2026-11-10"}
     assert found[::-1] == [
         ("new", "device", {"changed": "new"}),
         ("cad-1", "device", {"changed": "timezone"}),
-        ("cad-1", "device", {"changed": "tariff, household, name, occupied_from, former", "to household": "h-9"}),
+        ("cad-1", "device", {"changed": "tariff, household, name, occupied_from, former", **went}),
         ("cad-1", "device", {"changed": "token"}),
         ("cad-1", "tariff", {}),
         ("cad-1", "tariff", {}),

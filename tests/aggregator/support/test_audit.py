@@ -6,23 +6,29 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
+from aggregator.core.periods import day_start, shift
+from aggregator.erasure.erasing import erasing
+from aggregator.erasure.erasure_plan import make_plan
 from aggregator.store import Store, open_store
 from aggregator.store.collections import COLLECTIONS
+from aggregator.store.occupancies import moved, seen_by
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support import audit, audit_people
-from aggregator.support.actions import look_up, record_import
+from aggregator.support.actions import look_up, record_device, record_import
 from aggregator.support.audit import GRANT_HOURS, Audit, Entry, Head, Who, grant, granted, withdraw
 from aggregator.support.audit_check import AuditCheck, parse_head
 from aggregator.support.audit_entry import ChainKeys, check_reason, decode, encode
+from aggregator.waterfall.pricing import move
+from tests.contract.conftest import MEMORY, in_memory, store_on
 
 SECRET, OTHER = "s" * 40, "o" * 40
 NOW, DAY = 1_795_000_205, 86_400  # 2026-11-18
@@ -439,3 +445,56 @@ def test_a_reason_cannot_be_changed_or_taken_without_a_trace(store: Store) -> No
     other.append(ANNA, "note", "cad-2", "of another home", NOW + 20)
     other.erase_reasons("cad-2", NOW, NOW + 30)
     assert "the reason of entry 3 was removed, and no entry tells of it" in [*AuditCheck(other).faults()]
+
+
+# The times of households
+
+
+class Move(NamedTuple):
+    """Another household takes the home, some days after the one before; nobody does where it is empty."""
+
+    household: str
+    days: int
+
+
+MOVES = st.builds(Move, st.sampled_from(["A", "B", "C", ""]), st.integers(1, 40))
+EVENTS = st.lists(st.tuples(st.integers(1, 600), st.one_of(st.none(), MOVES)), min_size=1, max_size=12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(events=EVENTS, erased=st.sampled_from("ABC"))
+def test_each_look_is_read_and_erased_with_the_household_of_its_time(
+    events: list[tuple[int, Move | None]], erased: str
+) -> None:
+    """Events are so many hours apart; a move is written down before its day or after it, and others look meanwhile."""
+    store = store_on(in_memory(), MEMORY)
+    known, now, looks = Audit(store, [SECRET]), NOW, dict[str, int]()
+    chain = [("A", 0, 0)]  # household, its first instant, when it was written down
+    store.put_device(Device("a", "Europe/London", household="A"))
+    for hours, event in events:
+        now += hours * 3600
+        before = store.device("a")
+        assert before
+        if event is None:
+            looks[known.append(ANNA, "look-up", "a", f"at {now}", now).reason] = now
+        elif event.household != before.household:
+            day = shift("day", before.occupied_from or "2026-11-18", event.days)
+            record_device(known, ANNA, before, moved(before, event.household, day), "moved", now)
+            move(store, before, event.household, day)
+            chain.append((event.household, day_start(day, "Europe/London"), now))
+    own = {  # the place of each look in the chain: of who was known to live there
+        reason: max(place for place, (_, *since) in enumerate(chain) if max(since) <= at)
+        for reason, at in looks.items()
+    }
+    assume(erased in [one for one, *_ in chain])
+    for _ in erasing(store, known, make_plan(store, erased), now + 1):
+        pass
+    left = {one.reason for one in known.entries(device_id="a") if one.action == "look-up"} - {""}
+    assert left == {reason for reason, place in own.items() if chain[place][0] != erased}
+    present = store.device("a")
+    assert present
+    for household in {one for one, *_ in chain} - {"", erased}:
+        seen, newest = seen_by(present, household), max(n for n, one in enumerate(chain) if one[0] == household)
+        assert seen
+        read = {one.reason for one in known.seen_by_staff(seen, household) if one.action == "look-up"}
+        assert read == {reason for reason, place in own.items() if place == newest}
