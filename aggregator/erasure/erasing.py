@@ -37,7 +37,6 @@ from aggregator.waterfall.levels import Step, propagate
 
 MONTH_BLOCKS = 1488  # half hours of a step
 MONTH_DAYS = 31
-PAGE = 500
 WORKER = Who("wattfall", "", "worker", "Wattfall")
 
 
@@ -236,13 +235,11 @@ def _left_records(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
         if row is rows.ERASURES or row in FREE:
             continue
         for collection in _collections(store, row, plan, now):
-            after = ""
-            while page := store.records(collection, after, limit=PAGE):
+            for page in rows.record_pages(store, collection):
                 for key, body in page:
                     if _is_left(row, key, body, plan):
                         yield f"the record {key} of {collection}"
                 yield ""
-                after = page[-1].key + "\0"
 
 
 def _is_left(row: Collection, key: str, body: str, plan: ErasurePlan) -> bool:
@@ -273,8 +270,4 @@ def _collections(store: Store, row: Collection, plan: ErasurePlan, now: int) -> 
 
 def _pseudonyms(store: Store) -> list[str]:
     """Return the pseudonyms of all who have an entry in the audit."""
-    found, after = set[str](), ""
-    while page := store.records(LEDGER, after, limit=PAGE):
-        found |= {orjson.loads(body)[2] for _, body in page}
-        after = page[-1].key + "\0"
-    return sorted(found)
+    return sorted({orjson.loads(body)[2] for page in rows.record_pages(store, LEDGER) for _, body in page})

@@ -22,7 +22,7 @@ from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY, LEVELS, Windo
 from aggregator.core.readings import Reading
 from aggregator.core.registers import CHANNELS, parse_overrides, register_at, register_of
 from aggregator.intake.imports.import_records import imports_of
-from aggregator.store.collections import USERS
+from aggregator.store.collections import USERS, record_pages
 from aggregator.store.layers import OWN
 from aggregator.store.occupancies import occupancies, stay_spans
 from aggregator.store.port import Store
@@ -99,13 +99,11 @@ def make_plan(store: Store, household: str) -> ErasurePlan:
 
 def residents(store: Store, household: str) -> Iterator[Resident]:
     """Yield the people of a household who have an account."""
-    after = ""
-    while page := store.records(USERS.of(), after, limit=PAGE):
+    for page in record_pages(store, USERS.of()):
         for key, body in page:
             user = orjson.loads(body)
             if user.get("household") == household and user.get("role") == "household":
                 yield Resident(key, user.get("email", ""))
-        after = page[-1].key + "\0"
 
 
 def household_of(store: Store, device_id: str, start: int) -> str:

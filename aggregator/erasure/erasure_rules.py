@@ -17,6 +17,7 @@ from aggregator.intake.refusals import UNKNOWN
 from aggregator.store import collections as rows
 from aggregator.store.collections import Collection
 from aggregator.store.port import Store
+from aggregator.store.stored_records import LAST_KEY
 from aggregator.waterfall.gap_records import erase_gaps
 
 PAGE = 500
@@ -137,12 +138,11 @@ def erase_device_records(store: Store, stay: ErasedStay, now: int) -> Iterator[N
 def _walked(store: Store, stay: ErasedStay, row: Collection, rule: Rule, now: int) -> Iterator[None]:
     """Apply a rule to the records of a row about a device, and to what others write into them meanwhile."""
     if row.part == "device":
-        place, first, last = row.of(stay.device_id), "", ""
+        place, first, last = row.of(stay.device_id), "", LAST_KEY
     else:
         place, first = row.of(row.shard_of(stay.device_id)) if row.part else row.of(), stay.device_id
         last = first
-    after = first
-    while page := store.records(place, after, last, PAGE) if last else store.records(place, after, limit=PAGE):
+    for page in rows.record_pages(store, place, first, last):
         for key, body in page:
             left = rule(stay, key, body)
             if left is None:
@@ -150,7 +150,6 @@ def _walked(store: Store, stay: ErasedStay, row: Collection, rule: Rule, now: in
             elif left != body:
                 rows.update_record(store, place, key, partial(_ruled, rule, stay, key), expires=row.expires(now))
         yield
-        after = page[-1].key + "\0"
 
 
 def _ruled(rule: Rule, stay: ErasedStay, key: str, body: str | None) -> str | None:
@@ -160,24 +159,20 @@ def _ruled(rule: Rule, stay: ErasedStay, key: str, body: str | None) -> str | No
 def _naming(store: Store, naming: Iterable[Collection], name: str) -> Iterator[None]:
     """Delete the records of rows whose body is or quotes a name."""
     for row in naming:
-        after = ""
-        while page := store.records(row.of(), after, limit=PAGE):
+        for page in rows.record_pages(store, row.of()):
             for key, body in page:
                 if body == name or f'"{name}"' in body:
                     store.drop_record(row.of(), key)
             yield
-            after = page[-1].key + "\0"
 
 
 def _spooled(store: Store, stay: ErasedStay) -> Iterator[None]:
     """Delete the messages of a device that wait, if they came in the erased time."""
-    first, last = f"{stay.device_id} ", f"{stay.device_id} ~"
-    while page := store.records(rows.SPOOL.of(), first, last, PAGE):
+    for page in rows.record_pages(store, rows.SPOOL.of(), f"{stay.device_id} ", f"{stay.device_id} ~"):
         for key, body in page:
             if stay.start <= orjson.loads(body)[1] < stay.end:
                 store.drop_record(rows.SPOOL.of(), key)
         yield
-        first = page[-1].key + "\0"
 
 
 def unknown_messages(store: Store, device_id: str) -> list[str]:
@@ -230,13 +225,11 @@ def leave_household(store: Store, household: str) -> Iterator[None]:
         return orjson.dumps([one for one in orjson.loads(body or "[]") if one not in gone]).decode() if gone else None
 
     for row, change in ((rows.API_KEYS, without_keys), (rows.USERS, without_household)):
-        after = ""
-        while page := store.records(row.of(), after, limit=PAGE):
+        for page in rows.record_pages(store, row.of()):
             for key, body in page:
                 if change(body) is not None:
                     rows.update_record(store, row.of(), key, change)
             yield
-            after = page[-1].key + "\0"
 
 
 def household_keys(body: str | None, household: str) -> list[list[object]]:

@@ -10,7 +10,7 @@ the code is void. Whoever has the code and waits for another's kettle could pass
 | collection | key | body |
 |---|---|---|
 | `claims` | hash of a code | device, end of validity, tries, and of a claim that has begun: user, instant, proof |
-| `claims/newest` | device | hash of its newest code; once it is used up, also a hash of the household that takes the device |
+| `claims/newest` | device | hash of its newest code; of a used one also a hash of the household that takes the device |
 """
 
 import secrets

@@ -31,7 +31,7 @@ import orjson
 from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.core.status import Counters, Status
 from aggregator.store.collections import KEPT_DAYS as KEPT_DAYS
-from aggregator.store.collections import SIGNAL, STATUS, WATCHED, update_record
+from aggregator.store.collections import SIGNAL, STATUS, WATCHED, record_pages, update_record
 from aggregator.store.port import Store
 
 SHARDS = STATUS.shards  # one partition would be too hot for the last statuses of a fleet
@@ -89,10 +89,8 @@ def signal_hours(store: Store, device_id: str, first: int, last: int) -> list[Si
 
 def shard_statuses(store: Store, shard: int) -> Iterator[KnownStatus]:
     """Yield the statuses of a shard's devices; `shard` is from 0 to SHARDS - 1. Each device is in one shard."""
-    after = ""
-    while page := store.records(STATUS.of(f"{shard:02d}"), after):
+    for page in record_pages(store, STATUS.of(f"{shard:02d}")):
         yield from (_parse_known(record.key, record.body) for record in page)
-        after = page[-1].key + "\0"
 
 
 def _put_last(store: Store, device_id: str, statuses: list[Status], now: int) -> None:

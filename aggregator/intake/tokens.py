@@ -97,13 +97,24 @@ class Limits:
         left, since = self._left.get(device_id, (FULL, 0.0))
         self._left[device_id] = (max(left - size // COST_BYTES - half_hours // COST_HALF_HOURS, -FULL), since)
 
+    def knows(self, device_id: str) -> bool:
+        """Whether a device has been charged lately."""
+        return device_id in self._left
+
+    def wait(self, device_id: str, size: int, now: float) -> int:
+        """Return 0, or the seconds until the allowance is enough for a message of `size` bytes."""
+        left, cost = self._refilled(device_id, now), 1 + size // COST_BYTES
+        return 0 if left >= cost else -int((left - cost) / REFILL_S // 1)
+
+    def _refilled(self, device_id: str, now: float) -> float:
+        left, since = self._left.get(device_id, (FULL, now))
+        return min(FULL, left + max(now - since, 0) * REFILL_S)
+
     def take(self, device_id: str, size: int, now: float) -> int:
         """Charge a message of `size` bytes; return 0, or the seconds to wait if the allowance is too small."""
-        left, since = self._left.pop(device_id, (FULL, now))
-        left = min(FULL, left + max(now - since, 0) * REFILL_S)
-        cost = 1 + size // COST_BYTES
-        wait = 0 if left >= cost else -int((left - cost) / REFILL_S // 1)
-        self._left[device_id] = (left if wait else left - cost, now)
+        wait, left = self.wait(device_id, size, now), self._refilled(device_id, now)
+        self._left.pop(device_id, None)
+        self._left[device_id] = (left if wait else left - 1 - size // COST_BYTES, now)
         if len(self._left) > _MOST_DEVICES:
             self._left.popitem(last=False)
         return wait

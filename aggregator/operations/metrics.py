@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -198,12 +198,17 @@ class _Quiet(WSGIRequestHandler):
 
     def handle(self) -> None:
         """Answer a client, or give it up."""
-        end = threading.Timer(self.timeout, self.connection.shutdown, [socket.SHUT_RD])
+        end = threading.Timer(self.timeout, self._give_up)
+        end.daemon = True  # it does not keep the process from its end
         end.start()
         try:
             super().handle()
         finally:
             end.cancel()
+
+    def _give_up(self) -> None:
+        with suppress(OSError):  # it has gone
+            self.connection.shutdown(socket.SHUT_RD)
 
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 - of http.server
         """Log no request."""

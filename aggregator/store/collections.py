@@ -6,7 +6,7 @@ The DynamoDB store keeps search terms in the same table (`port.INDEX`). They fol
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from secrets import SystemRandom
 from typing import Final, Literal, NamedTuple
@@ -15,6 +15,7 @@ from zlib import crc32
 from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS
 from aggregator.store.port import Store
+from aggregator.store.stored_records import LAST_KEY, SPREAD, Record
 
 Owner = Literal["device", "person", "nobody"]
 FOR_EVER: Final = 0  # an unlimited lifetime, as in `put_record`
@@ -204,11 +205,25 @@ COLLECTIONS: tuple[Collection, ...] = (
     *(ERASURES, MARKS),
 )
 
-# Changing a record
+# Walking and changing records
 
+PAGE = 500  # records of a page in a walk
 TRIES = 50  # of a change that must not be lost
 FEW_TRIES = 10  # of a change that may be lost
 _CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.005, 0.1  # random pauses separate competing writers
+
+
+def record_pages(store: Store, collection: str, first: str = "", last: str = LAST_KEY) -> Iterator[list[Record]]:
+    """Yield the records from one key to another, both included, in order of key, a page at a time.
+
+    A page of a collection that DynamoDB spreads over partitions costs a query of each, so it is larger.
+    """
+    limit = 10 * PAGE if collection in SPREAD else PAGE
+    while page := store.records(collection, first, last, limit):
+        yield page
+        if len(page) < limit:
+            return
+        first = page[-1].key + "\0"
 
 
 class Update(NamedTuple):

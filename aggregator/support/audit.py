@@ -30,7 +30,15 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.core.periods import FOR_EVER, HOUR, Window
 from aggregator.core.readings import sender_of
-from aggregator.store.collections import AUDIT, AUDIT_DAYS, AUDIT_GRANTS, AUDIT_HEAD, AUDIT_OF_DEVICE, AUDIT_OF_PERSON
+from aggregator.store.collections import (
+    AUDIT,
+    AUDIT_DAYS,
+    AUDIT_GRANTS,
+    AUDIT_HEAD,
+    AUDIT_OF_DEVICE,
+    AUDIT_OF_PERSON,
+    record_pages,
+)
 from aggregator.store.occupancies import seen_instants
 from aggregator.store.port import Store
 from aggregator.store.stored_records import LAST_KEY
@@ -144,14 +152,13 @@ class Audit:
 
         The copy of the device is the last to change, so that a repeated call finds what is left.
         """
-        after, place = "", of_device(device_id)
-        while page := self.store.records(place, after, limit=PAGE):
+        place = of_device(device_id)
+        for page in record_pages(self.store, place):
             for key, body in page:
                 entry, left = parse_entry(key, body), without_reason(body)
                 if entry and start <= entry.at < end and left != body:
                     for one in (LEDGER, of_person(entry.person), place):
                         self.store.put_record(one, key, left)
-            after = page[-1].key + "\0"
 
     # Reading
 
@@ -176,8 +183,8 @@ class Audit:
         found.sort(key=lambda one: one.number, reverse=True)
         return list(map(audit_people.naming(self.store), found[:limit]))
 
-    def seen_by_staff(self, device: Device, household: str, limit: int = 100) -> list[Seen]:
-        """Return the staff's actions in a household's stay at a device, newest first, as the household reads them."""
+    def seen_by_staff(self, device: Device, limit: int = 100) -> list[Seen]:
+        """Return the staff's actions in the stay of a device's viewer, newest first, as the household reads them."""
         newest = self.entries(device_id=device.device_id, limit=limit)
         time = self.time_of(device, seen_instants(device))
         kept = [one for one in newest if time.start <= one.at < time.end]
@@ -245,7 +252,7 @@ class Audit:
     def complete_head(self) -> Head:
         """Complete all entries and return the last."""
         last = self.head()
-        while page := self.store.records(LEDGER, key_of(last.number + 1), limit=PAGE):
+        for page in record_pages(self.store, LEDGER, key_of(last.number + 1)):
             for record in page:
                 entry = parse_entry(record.key, record.body)
                 if entry is None:

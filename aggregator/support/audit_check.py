@@ -6,12 +6,13 @@ or cut off. Without one, a cut tail goes unseen if the record of the head was pu
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.periods import HOUR
-from aggregator.store.collections import AUDIT_GRANTS, USERS
+from aggregator.store.collections import AUDIT_GRANTS, USERS, record_pages
 from aggregator.store.port import Store
-from aggregator.support.audit import GRANT_HOURS, LEDGER, PAGE, Audit, Head, copies, head_of, parse_entry
+from aggregator.support.audit import GRANT_HOURS, LEDGER, Audit, Head, copies, head_of, parse_entry
 from aggregator.support.audit_entry import FIRST, NO_KEY, Entry
 from aggregator.support.audit_people import load_card
 
@@ -140,7 +141,4 @@ class AuditCheck:
 
 
 def _records(store: Store, collection: str) -> Iterator[tuple[str, str]]:
-    after = ""
-    while page := store.records(collection, after, limit=PAGE):
-        yield from page
-        after = page[-1].key + "\0"
+    return chain.from_iterable(record_pages(store, collection))

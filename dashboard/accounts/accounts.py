@@ -27,12 +27,11 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S
 from aggregator.intake.tokens import HOME_NETWORK, SITE_NETWORK, network
 from aggregator.settings import Settings
-from aggregator.store.collections import ATTEMPTS, EMAILS, INVITATIONS, INVITED, USERS, update_record
+from aggregator.store.collections import ATTEMPTS, EMAILS, INVITATIONS, INVITED, USERS, record_pages, update_record
 from aggregator.store.port import Store
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User, check_email, check_name, user_from_text
 
 INVITATION_S, RESET_S = INVITATIONS.lifetime_s, 3600
-PAGE = 500
 
 
 def token_hash(secret: str) -> str:
@@ -68,12 +67,8 @@ class Accounts:
 
     def everybody(self) -> Iterator[User]:
         """Yield every user in the order of ids."""
-        after = ""
-        while page := self._store.records(USERS.of(), first=after, limit=PAGE):
-            yield from (user_from_text(record.body) for record in page if record.key != after)
-            if len(page) < PAGE:
-                return
-            after = page[-1].key
+        for page in record_pages(self._store, USERS.of()):
+            yield from (user_from_text(record.body) for record in page)
 
     def add(self, email: str, role: str = HOUSEHOLD, household: str = "", name: str = "") -> User:
         """Add a user, who can sign in after accepting an invitation. Raises ConfigurationError."""

@@ -140,7 +140,7 @@ def _documents(store: Store, stay: Device, level: str, now: int) -> Iterator[str
 
 def _who_looked(audit: Audit, stay: Device) -> Iterator[str]:
     yield _row("at", "who", "action", "reason")
-    for one in audit.seen_by_staff(stay, stay.household, MOST_LOOKS):
+    for one in audit.seen_by_staff(stay, MOST_LOOKS):
         yield _row(iso_utc(one.at), one.by, one.action, one.reason)
 
 

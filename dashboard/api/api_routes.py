@@ -22,6 +22,7 @@ from aggregator.core.periods import LEVELS
 from aggregator.intake.formats.message import LARGEST
 from aggregator.intake.ingest_endpoint import PATH, IngestEndpoint, IngestRequest
 from aggregator.intake.tokens import Limits, network
+from dashboard.accounts.accounts import token_hash
 from dashboard.accounts.api_keys import CHARTS, LIVE, ApiKeys, key_holder
 from dashboard.accounts.sessions import signed_in
 from dashboard.api import api_answers, openapi
@@ -127,8 +128,8 @@ def admit_keys(server: Flask, keys: ApiKeys, pace: Callable[[], float] = time.mo
     """Let keys in. Call it after the guard, and before requests are charged."""
     limits, strangers = Limits(), Limits()  # of keys; of addresses that send none, or a wrong one
 
-    def refused() -> Response:
-        wait_s = strangers.take(network(request.remote_addr or ""), 0, pace())
+    def refused(wait_s: int) -> Response:
+        wait_s = wait_s or strangers.take(network(request.remote_addr or ""), 0, pace())
         return _too_many("Too much comes from this address without a valid key", wait_s) if wait_s else _nobody()
 
     @server.before_request
@@ -137,13 +138,16 @@ def admit_keys(server: Flask, keys: ApiKeys, pace: Callable[[], float] = time.mo
             return None
         sent = request.headers.get("Authorization")
         if sent is None:
-            return None if signed_in() else refused()
+            return None if signed_in() else refused(0)
         scheme, _, key = sent.partition(" ")
-        holder = keys.holder(key.strip()) if scheme.lower() == "bearer" else None
+        hashed = token_hash(key.strip())
+        # Before the store is read; a key that was used lately goes on beside somebody who guesses.
+        wait_s = 0 if limits.knows(hashed) else strangers.wait(network(request.remote_addr or ""), 0, pace())
+        holder = keys.holder(key.strip()) if scheme.lower() == "bearer" and not wait_s else None
         if holder is None:
-            return refused()
+            return refused(wait_s)
         keys.admit(holder)
-        wait_s = limits.take(holder.key.key_id, 0, pace())
+        wait_s = limits.take(hashed, 0, pace())
         return _too_many("This key asks too often", wait_s) if wait_s else None
 
 

@@ -3,16 +3,17 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.store import Store
-from aggregator.store.collections import SESSIONS, TOKENS, update_record
-from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
+from aggregator.store.collections import SESSIONS, TOKENS, record_pages, update_record
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.stored_records import LAST_KEY, MAX_BODY, PARTITIONS, SPREAD, Record, partitions
-from tests.contract.conftest import Another, Clock
+from tests.contract.conftest import MEMORY, Another, Clock, in_memory, store_on
 from tests.contract.dynamo_clients import Answer, Passing
 
 WRITERS = 8
@@ -80,6 +81,32 @@ def test_dynamodb_spreads_the_tokens_of_a_fleet_over_partitions(client: AwsDynam
     assert len(store.records(TOKENS.of())) == 200
     assert {TOKENS.of(), SESSIONS.of()} == set(SPREAD)
     store.close()
+
+
+class Queried(Passing):
+    """Notes how many items each query read."""
+
+    def __init__(self, client: DynamoClient) -> None:
+        super().__init__(client)
+        self.read: list[int] = []
+
+    def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
+        answer = super().call(operation, **request)
+        if operation == "query":
+            self.read.append(len(answer["Items"]))
+        return answer
+
+
+def test_a_walk_over_the_tokens_of_a_fleet_reads_each_little_more_than_once() -> None:
+    client = Queried(in_memory())
+    store, names = store_on(client, MEMORY), [f"cad-{number:04d}" for number in range(6400)]
+    fill(store, *names, collection=TOKENS.of())
+    assert [keys(page) for page in record_pages(store, TOKENS.of())] == [names[:5000], names[5000:]]
+    assert len(client.read) < 3 * PARTITIONS
+    assert sum(client.read) < 1.25 * len(names)
+    client.read.clear()
+    assert keys(store.records(TOKENS.of(), limit=500)) == names[:500]
+    assert sum(client.read) < 1100
 
 
 def test_the_last_key_is_the_last(either: Store) -> None:

@@ -51,7 +51,8 @@ class Records:
         if not last or first > last or limit < 1:  # DynamoDB rejects such a query
             return found
         places = [_key(collection, first)["k"]["S"]] if first == last else partitions(collection)
-        pages = (self._query(one, first, last, limit, newest_first=newest_first) for one in places)
+        share = min(limit, 2 * limit // len(places) + 1)  # which holds what a page takes of nearly every partition
+        pages = (self._query(one, first, last, share, newest_first=newest_first) for one in places)
         for item in merge(*pages, key=lambda item: str(item["s"]["S"]), reverse=newest_first):
             if not self._is_over(item):
                 found.append(Record(item["s"]["S"], item["b"]["S"]))

@@ -179,6 +179,17 @@ def test_the_worker_answers_at_its_own_address(store: Store, path: Path) -> None
         assert get(f"http://{address}/ready") == (503, "store")
 
 
+def test_a_client_that_holds_its_connection_delays_no_end(store: Store) -> None:
+    port = free_port()
+    with served(f"127.0.0.1:{port}", Metrics(), Readiness(store)):
+        with socket.create_connection(("127.0.0.1", port)):
+            while not (ends := [one for one in threading.enumerate() if isinstance(one, threading.Timer)]):
+                time.sleep(0.01)
+            assert [one.daemon for one in ends] == [True]
+        assert get(f"http://127.0.0.1:{port}/health") == (200, "OK")
+        ends[0].function()  # when the client has gone
+
+
 def test_a_client_that_sends_byte_after_byte_is_given_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Quiet, "timeout", 0.5)
     port, stop = free_port(), threading.Event()

@@ -122,7 +122,7 @@ def test_a_home_sees_staff_without_their_address(store: Store) -> None:
     Audit(store, [SECRET]).append(BEN, "rebuild", "cad-1", "hole in Tuesday", NOW + 60, {"from": "2026-11-17"})
     look_up(Audit(store, [SECRET]), ANNA, "other", "somebody else", NOW)
 
-    assert Audit(store, [SECRET]).seen_by_staff(Device("cad-1"), "") == [
+    assert Audit(store, [SECRET]).seen_by_staff(Device("cad-1")) == [
         audit.Seen(NOW + 60, "support", "rebuild", "hole in Tuesday", {"from": "2026-11-17"}),
         audit.Seen(NOW, "support, Anna K.", "look-up", "customer called", {}),
     ]
@@ -310,7 +310,7 @@ def test_a_forgotten_person_leaves_a_whole_chain_without_a_name(store: Store) ->
 
     found = Audit(store, [SECRET]).entries(device_id="a")
     assert [(one.who.name, one.who.email) for one in found] == [("", ""), ("", BEN.email), ("", "")]
-    assert [one.by for one in Audit(store, [SECRET]).seen_by_staff(Device("a"), "")] == ["support"] * 3
+    assert [one.by for one in Audit(store, [SECRET]).seen_by_staff(Device("a"))] == ["support"] * 3
     assert numbers(Audit(store, [SECRET]).entries(person=pseudonyms[0])) == [3, 2, 1]
     assert Audit(store, [SECRET]).entries(person="u-1") == []
     assert faults(store) == []
@@ -496,5 +496,5 @@ def test_each_look_is_read_and_erased_with_the_household_of_its_time(
     for household in {one for one, *_ in chain} - {"", erased}:
         seen, newest = seen_by(present, household), max(n for n, one in enumerate(chain) if one[0] == household)
         assert seen
-        read = {one.reason for one in known.seen_by_staff(seen, household) if one.action == "look-up"}
+        read = {one.reason for one in known.seen_by_staff(seen) if one.action == "look-up"}
         assert read == {reason for reason, place in own.items() if place == newest}

@@ -56,7 +56,7 @@ def test_concurrent_additions_of_an_address_have_one_winner(store: Store) -> Non
 
 
 def test_everybody_is_listed_over_several_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dashboard.accounts.accounts.PAGE", 3)
+    monkeypatch.setattr("aggregator.store.collections.PAGE", 3)
     accounts = accounts_on(store)
     added = {accounts.add(f"p{number}@example.org").user_id for number in range(8)}
     assert [user.user_id for user in accounts.everybody()] == sorted(added)
