@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import Phrase, Refused
+from aggregator.core.errors import Phrase, Refused, chained
 from aggregator.core.periods import HOUR
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.imports.rows import FACTORS, Layout, RowReader
@@ -194,7 +194,8 @@ def told_of(names: Sequence[str], rows: Sequence[Row], roles: Roles, known: Know
         columns = zip(roles.categories, zip(*same, strict=True), strict=True)
         place, texts = next(((place, {*some}) for place, some in columns if len({*some}) > 1), (0, set()))
         options = tuple(f"{names[place]}={value}" for value in sorted(texts))
-        doubts.append(Doubt("--where", f"several rows of one time tell of {' and '.join(sorted(texts))}", options))
+        text = Phrase("several rows of one time tell of {names}", names=chained("{one} and {other}", sorted(texts)))
+        doubts.append(Doubt("--where", text, options))
     return CategoriesTold(tuple(doubts), frozenset(category), is_gas)
 
 
@@ -210,7 +211,8 @@ def _meters(
         if len({(key, row[place]) for key, row in zip(keys, rows, strict=True)}) > once + once // 50:
             values = Counter(text for row in rows if (text := row[place].strip()))
             options = tuple(f"{names[place]}={value}" for value, _ in values.most_common(12))
-            yield Doubt("--where", f"the file has {len(values)} different {names[place]}", options)
+            text = Phrase("the file has {number} different {name}", number=len(values), name=names[place])
+            yield Doubt("--where", text, options)
             return
 
 
