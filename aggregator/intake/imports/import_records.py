@@ -22,7 +22,8 @@ from aggregator.core.periods import HALF_HOUR, Window, block_start, iso_local, i
 from aggregator.store.collections import IMPORTS, update_record
 from aggregator.store.layers import layer_of
 from aggregator.store.occupancies import seen_instants
-from aggregator.store.port import LAST_KEY, Store
+from aggregator.store.port import Store
+from aggregator.store.stored_records import LAST_KEY
 from aggregator.waterfall.levels import recompute, rewrite
 
 if TYPE_CHECKING:
