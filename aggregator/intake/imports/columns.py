@@ -8,8 +8,9 @@ role could be two columns', it is a `Doubt` that `--columns` decides.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
-from aggregator.core.errors import ConfigurationError, Phrase, shown
+from aggregator.core.errors import ConfigurationError, Phrase, Refused, shown
 from aggregator.intake.imports.understanding import FIGURE_FIELDS, TIMES, Doubt
 from aggregator.intake.imports.vocabulary import (
     CATEGORIES,
@@ -27,7 +28,9 @@ from aggregator.intake.imports.vocabulary import (
     plain,
     said_by,
 )
+from aggregator.intake.tables.notation import ORDERS, read_time, seconds_of
 
+_QUARTER_S, _FARTHEST_S = 900, 14 * 3600  # steps of the offsets of zones, and the largest
 _NAMES = 12  # columns listed in an error
 _OF_UNIT = re.compile("unit|einheit|eenheid|enh|yksik|jednost|unidad|uom")
 _PART = re.compile(
@@ -54,7 +57,7 @@ def roles_of(columns: Sequence[TypedColumn]) -> tuple[Roles, list[Doubt]]:
     is_utc = "utc" in columns[main].said.meanings
     hours = 0 if end_clock is not None else _hours_of_day(columns, clock)
     told = tuple(one.place for one in told_by)
-    constant = tuple((one.place, frozenset(one.values)) for one in _texts(columns) if one.place not in used)
+    constant = tuple((one.place, one.values) for one in _texts(columns) if one.place not in used)
     return Roles(
         main, clock, end, end_clock, edge, hours, tuple(figures), told, tuple(groups), is_utc, constant
     ), doubts
@@ -105,7 +108,8 @@ def _times(columns: Sequence[TypedColumn], doubts: list[Doubt]) -> tuple[_Times,
 
 def _main_time(candidates: Sequence[TypedColumn], has_clocks: bool, doubts: list[Doubt]) -> TypedColumn:
     rivals = [one for one in candidates if one.values != candidates[0].values]
-    utc = [one for one in candidates if "utc" in one.said.meanings] or list(filter(_is_instant, candidates))
+    utc = [one for one in candidates if "utc" in one.said.meanings]
+    utc = utc or [one for one in candidates if any(_is_instant_of(one, other) for other in candidates)]
     if not rivals or has_clocks:
         return candidates[0]
     if len(utc) == 1:
@@ -116,9 +120,17 @@ def _main_time(candidates: Sequence[TypedColumn], has_clocks: bool, doubts: list
     return candidates[0]
 
 
-def _is_instant(one: TypedColumn) -> bool:
-    """Whether its times have an offset or count seconds, which a local time beside it has not."""
-    return one.values[0].isdecimal() and len(one.values[0]) > 9
+def _is_instant_of(one: TypedColumn, local: TypedColumn) -> bool:
+    """Whether its times count seconds, and are those of a local time beside it: some quarter hours of a zone apart."""
+    if not all(text.isdecimal() and len(text) > 9 for text in one.values) or local.values[0].isdecimal():
+        return False
+    for order in ORDERS.values():
+        with suppress(Refused):
+            times = [[seconds_of(read_time(text, order)) for text in some] for some in (one.values, local.values)]
+            gaps = {other - at for at, other in zip(*times, strict=False)}
+            if len(gaps) < 3 and all(gap % _QUARTER_S == 0 and abs(gap) <= _FARTHEST_S for gap in gaps):
+                return True
+    return False
 
 
 def _with_clocks(

@@ -207,7 +207,8 @@ class _Judge:
             self._ask("--unit", Phrase("the unit {name} is not known", name=shown(foreign)), UNITS)
         if unit == VOLUME_M3 and self.known.meter == "electricity":
             self._ask("--device", Phrase("m³ are of a gas meter, and the device is one of electricity"), ())
-        look = seen(figures, self.rows, self.layout)._replace(step_s=self.step_s)
+        look = seen(figures, self.rows, self.layout)
+        look = look._replace(step_s=self.step_s or look.step_s)
         found = candidates(figures, kind, unit, look, self.known)
         self._note(found, kind, unit, look)
         chosen, unit = found[0] if found else (kind or ENERGY, unit or "kWh")

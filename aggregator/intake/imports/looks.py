@@ -129,18 +129,20 @@ def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layou
     main = next((one for one in figures if one.channel != EXPORT), figures[0])
     selected = [tuple(row[place] for place in layout.roles.categories) for row in rows]
     usual = Counter(selected).most_common(1)[0][0] if selected else ()
-    reader, points = RowReader(layout), dict[int, float]()
+    reader, points, length = RowReader(layout), dict[int, float](), 0
     for row, told in zip(rows, selected, strict=True):
         try:
             numbers = [read_figure(row[place], layout.decimal) for place in main.places]
             time, end = reader.times(row)
             is_whole = None not in numbers or (main.is_one_of and {*numbers} != {None})
-            if told == usual and is_whole and (end is None or seconds_of(end) - seconds_of(time) <= LONGEST_INTERVAL_S):
+            length = seconds_of(end) - seconds_of(time) if end is not None else 0
+            if told == usual and is_whole and length <= LONGEST_INTERVAL_S:
                 points[seconds_of(time)] = float(sum(filter(None, numbers), Decimal(0)))
         except Refused:
             continue
     ats = sorted(points)
-    return look_of([points[at] for at in ats], ats, has_end=layout.roles.end is not None)
+    look = look_of([points[at] for at in ats], ats, has_end=layout.roles.end is not None)
+    return look if look.step_s else look._replace(step_s=length)  # of one row
 
 
 def short_of_ends(reader: RowReader, rows: Sequence[Sequence[str]]) -> int:
@@ -167,7 +169,7 @@ class CategoriesTold(NamedTuple):
     """What categories tell, and which of them is asked for."""
 
     doubts: tuple[Doubt, ...]
-    judged: frozenset[Category]
+    judged: tuple[Category, ...]
     is_gas: bool | None  # whether rows of gas count, or all but those; None where no row names gas
 
 
@@ -196,7 +198,7 @@ def told_of(names: Sequence[str], rows: Sequence[Row], roles: Roles, known: Know
         options = tuple(f"{names[place]}={value}" for value in sorted(texts))
         text = Phrase("several rows of one time tell of {names}", names=chained("{one} and {other}", sorted(texts)))
         doubts.append(Doubt("--where", text, options))
-    return CategoriesTold(tuple(doubts), frozenset(category), is_gas)
+    return CategoriesTold(tuple(doubts), tuple(dict.fromkeys(category)), is_gas)
 
 
 def _meters(

@@ -44,7 +44,7 @@ from aggregator.intake.imports.vocabulary import (
 )
 from aggregator.intake.tables.notation import is_time
 from aggregator.intake.tables.row_times import days_after, end_of, in_utc, lengths
-from aggregator.intake.tables.table_shapes import FileTable, sectioned
+from aggregator.intake.tables.table_shapes import FileTable
 from aggregator.intake.tables.text_tables import is_number
 
 _CELLS, _FEWEST = 400_000, 50  # cells that are judged at most; rows at least
@@ -86,7 +86,6 @@ def recognised(
         if later >= reader.news.keys():
             break
         rows.close()
-        table = sectioned(table, _section) if reader.has_sections and "section" not in table.names else table
         later |= reader.news.keys()
     with closing(rows):
         done = Recognised(understood, layout, rows, refusals, found.step_s)
@@ -184,12 +183,10 @@ def _of_meter(columns: Sequence[TypedColumn], meter: str) -> list[TypedColumn]:
     return [one._replace(type="other") if one in others else one for one in columns]
 
 
-def _section(row: Sequence[str]) -> str:
-    """Return what a row of names says of figures; empty for any other row."""
-    named = [cell for cell in row if cell.strip()]
-    if len(named) < 2 or any(map(is_number, named)) or any(map(is_time, named)):
-        return ""
-    return " ".join(cell for cell in named if said_by(cell).is_telling and not said_by(cell).is_ignored)
+def _are_names(row: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a row has a name for each column that has one."""
+    cells = [cell for cell, name in zip(row, names, strict=False) if name]
+    return len(row) == len(names) and not any(not one.strip() or is_number(one) or is_time(one) for one in cells)
 
 
 # Reading rows
@@ -204,7 +201,8 @@ def _read(
 
 
 def _file_rows(table: FileTable, reader: RowReader, refusals: RefusedRows, progress: Progress) -> Iterator[FileRow]:
-    done = 0
+    done, names, below = 0, table.names, ""
+    figures = [place for one in reader.layout.roles.figures for place in one.places]
     for count, row in enumerate(table.rows(), 1):
         done += len(row[1])
         if count % _A_STEP == 0:
@@ -215,12 +213,17 @@ def _file_rows(table: FileTable, reader: RowReader, refusals: RefusedRows, progr
         except Refused as why:
             if not any(map(str.strip, row[2])):
                 continue
-            if _section(row[2]):
-                reader.note_section(row[0])
-                continue
+            if _are_names(row[2], names):
+                if all(plain(cell) in plain(name) for cell, name in zip(row[2], names, strict=True)):
+                    continue  # the header again
+                if all(said_by(row[2][place]).is_telling for place in figures):
+                    below = Phrase("{unit} {line}", unit=table.unit, line=row[0])
             refusals.refuse(row[0], row[1], why)
             continue
         if found:
+            if below:
+                text = Phrase("{place} begins another table; import each table as a file of its own", place=below)
+                raise ConfigurationError(text)
             if found.bad and found.has_values:
                 refusals.refuse(row[0], row[1], found.bad)
             yield found
