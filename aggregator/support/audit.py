@@ -30,15 +30,7 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.core.periods import FOR_EVER, HOUR, Window
 from aggregator.core.readings import sender_of
-from aggregator.store.collections import (
-    AUDIT,
-    AUDIT_DAYS,
-    AUDIT_GRANTS,
-    AUDIT_HEAD,
-    AUDIT_OF_DEVICE,
-    AUDIT_OF_PERSON,
-    record_pages,
-)
+from aggregator.store import collections as rows
 from aggregator.store.occupancies import seen_instants
 from aggregator.store.port import Store
 from aggregator.store.stored_records import LAST_KEY, Record
@@ -59,10 +51,10 @@ from aggregator.support.audit_entry import Action as Action
 from aggregator.support.audit_entry import Entry as Entry
 from aggregator.support.audit_entry import Who as Who
 
-GRANT_HOURS = AUDIT_GRANTS.lifetime_s // HOUR  # a look-up lasts a shift
+GRANT_HOURS = rows.AUDIT_GRANTS.lifetime_s // HOUR  # a look-up lasts a shift
 TRIES = 50  # attempts of a write against concurrent writers
 PAGE = 1000
-LEDGER, _DAYS, _HEAD = AUDIT.of(), AUDIT_DAYS.of(), AUDIT_HEAD.of()
+LEDGER, _DAYS, _HEAD = rows.AUDIT.of(), rows.AUDIT_DAYS.of(), rows.AUDIT_HEAD.of()
 log = logging.getLogger("wattfall.audit")
 
 
@@ -154,7 +146,7 @@ class Audit:
         The copy of the device is the last to change, so that a repeated call finds what is left.
         """
         place = of_device(device_id)
-        for page in record_pages(self.store, place):
+        for page in rows.record_pages(self.store, place):
             for key, body in page:
                 entry, left = parse_entry(key, body), without_reason(body)
                 if entry and start <= entry.at < end and left != body:
@@ -256,7 +248,7 @@ class Audit:
     def complete_head(self) -> Head:
         """Complete all entries and return the last."""
         last = self.head()
-        for page in record_pages(self.store, LEDGER, key_of(last.number + 1)):
+        for page in rows.record_pages(self.store, LEDGER, key_of(last.number + 1)):
             for record in page:
                 entry = parse_entry(record.key, record.body)
                 if entry is None:
@@ -294,12 +286,12 @@ def copies(entry: Entry) -> list[str]:
 
 def of_device(device_id: str) -> str:
     """Return the collection of a device's entries."""
-    return AUDIT_OF_DEVICE.of(device_id)
+    return rows.AUDIT_OF_DEVICE.of(device_id)
 
 
 def of_person(pseudonym: str) -> str:
     """Return the collection of a person's entries."""
-    return AUDIT_OF_PERSON.of(pseudonym)
+    return rows.AUDIT_OF_PERSON.of(pseudonym)
 
 
 # Grants
@@ -322,4 +314,4 @@ def withdraw(store: Store, user_id: str, device_id: str) -> None:
 
 
 def _grants(user_id: str) -> str:
-    return AUDIT_GRANTS.of(user_id)
+    return rows.AUDIT_GRANTS.of(user_id)

@@ -40,7 +40,7 @@ from dashboard.pages.history.history_view import ALLOW, question_of
 WAITING, LOOKING, ASKS, READY, DONE, FAILED = "waiting", "looking", "asks", "ready", "done", "failed"
 AT_WORK = frozenset({WAITING, LOOKING, TAKING, UNDOING})
 TAKE, ANSWER, CANCEL = "take", "answer", "cancel"  # what a person wishes
-MOST_JOBS = 4  # of a process; each holds a file
+MOST_JOBS = 4  # of a process; each holds a file. One more takes the place of one that asks, of the same person first
 BEAT_S, LOST_S = 10, 60  # between signs of life; without one for so long, the process has ended
 PATIENCE_S = 1800  # for an answer
 POLL_S = 1.0
@@ -105,7 +105,7 @@ class ImportJobs:
     def __init__(self, store: Store, clock: Callable[[], int]) -> None:
         self.store, self._clock = store, clock
         self._turn, self._bell = threading.Lock(), threading.Condition()
-        self._running = 0
+        self._jobs = dict[str, tuple[str, str] | None]()  # at work; of those that ask, the household and the person
 
     def find(self, device: Device) -> ImportJob | None:
         """Return the job of a device as its household sees it, or None."""
@@ -157,9 +157,13 @@ class ImportJobs:
             return None if is_taken else _body(job)
 
         with self._bell:
-            if self._running >= MOST_JOBS or self._update(job, begun) != _body(job):
+            asking = {one: whose for one, whose in self._jobs.items() if whose}
+            own = [one for one, whose in asking.items() if whose == (job.household, job.by)]
+            gone = next(iter(own or asking), "") if len(self._jobs) >= MOST_JOBS else None
+            if gone == "" or self._update(job, begun) != _body(job):
                 return False
-            self._running += 1
+            self._jobs.pop(gone or "", None)
+            self._jobs[job.job_id] = None
         threading.Thread(target=self._work, args=(job, work, *arguments), name="import", daemon=True).start()
         return True
 
@@ -171,15 +175,14 @@ class ImportJobs:
 
     def _work(self, job: ImportJob, work: Callable[..., None], *arguments: BinaryIO) -> None:
         try:
-            fault = self._fault(job, work, *arguments)
-            with suppress(_Stopped, StoreAway):
-                if fault:
+            if fault := self._fault(job, work, *arguments):
+                with suppress(_Stopped, StoreAway):
                     self._note(job, state=FAILED, said={"fault": jsoned(fault)})
         finally:
             for stream in arguments:
                 stream.close()
             with self._bell:
-                self._running -= 1
+                self._jobs.pop(job.job_id, None)
 
     def _fault(self, job: ImportJob, work: Callable[..., None], *arguments: BinaryIO) -> str:
         """Do the work of a job; return why it failed, or an empty string."""
@@ -209,9 +212,7 @@ class ImportJobs:
             now = int(time.time())
             return _body(replace(changed, beat=now) if fields or now >= known.beat + BEAT_S else changed)
 
-        body = self._update(job, noted)
-        assert body is not None
-        return _decoded(body)
+        return _decoded(self._update(job, noted) or "")
 
     def _home(self, job: ImportJob) -> Device:
         """Return the device, with the days of the household that the job is of. Raises _Stopped."""
@@ -253,14 +254,16 @@ class ImportJobs:
     def _answered(self, job: ImportJob) -> ImportJob:
         """Wait for the person; return the job with a wish."""
         until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
+        with self._bell:
+            self._jobs[job.job_id] = (job.household, job.by)
+        while time.monotonic() < until and job.job_id in self._jobs:
             with self._bell:
                 self._bell.wait(POLL_S)
-            job = self._note(job)
-            if job.wish:
-                return job
-        text = Phrase("Nobody has answered for half an hour, so the file was let go. Bring it again.")
-        raise ConfigurationError(text)
+                job = self._note(job)
+                if job.wish:
+                    self._jobs[job.job_id] = None
+                    return job
+        raise ConfigurationError(Phrase("Nobody has answered, so the file was let go. Bring it again."))
 
     def _step(self, job: ImportJob, stream: BinaryIO, digest: str) -> ImportJob:
         """Read the file once, and say what is asked, what would come of it, or what has come of it."""
@@ -273,8 +276,7 @@ class ImportJobs:
             known = known if option == ALLOW else answered(known, option, value)
         allowed = [value for option, value in job.answers if option == ALLOW]
         table = open_table(stream, Origin(device.device_id, now, DeviceRules(device.timezone)))
-        size = stream.seek(0, 2)
-        with self._bar(job, "", size) as progress, recognised(table, known, allowed, progress) as found:
+        with self._bar(job, "", stream.seek(0, 2)) as progress, recognised(table, known, allowed, progress) as found:
             said = {"understanding": jsoned(found.understanding)}
             if found.understanding.doubts or found.understanding.brakes:
                 return self._note(job, state=ASKS, said=said | {"question": jsoned(question_of(found.understanding))})
