@@ -24,7 +24,7 @@ import orjson
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
-from aggregator.core.errors import ConfigurationError, StoreAway
+from aggregator.core.errors import ConfigurationError, Phrase, StoreAway
 from aggregator.core.readings import sender_of
 from aggregator.intake.device_status import note_look
 from aggregator.store.collections import CLAIMS, CLAIMS_NEWEST, update_record
@@ -79,15 +79,24 @@ def check_free(device: Device, now: int) -> None:
     """Raise ConfigurationError for a device that belongs to somebody, or to the home of another device."""
     if device.is_second_meter:
         sender = sender_of(device.device_id)
-        raise NotFree(f"{device.device_id} belongs to the home of {sender}; claim {sender}")
-    if device.household:
         raise NotFree(
-            f"{device.device_id} belongs to {device.household}; `wattfall device move {device.device_id} --to -"
-            " --from DAY` empties the home first"
+            Phrase("{name} belongs to the home of {sender}; claim {sender}", name=device.device_id, sender=sender)
         )
+    if device.household:
+        text = Phrase(
+            "{name} belongs to {household}; `wattfall device move {name}` to nobody empties the home first",
+            name=device.device_id,
+            household=device.household,
+        )
+        raise NotFree(text)
     present, today = occupancies(device)[-1], periods.day_of(now, device.timezone)
     if device.former and present.first >= today:
-        raise NotFree(f"{device.device_id} is free since {present.first}; a household may claim it the day after")
+        text = Phrase(
+            "{name} is free since {day}; a household may claim it the day after",
+            name=device.device_id,
+            day=present.first,
+        )
+        raise NotFree(text)
 
 
 def find_code(store: Store, code: str, now: int) -> Claim | None:

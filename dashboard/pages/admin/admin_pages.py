@@ -131,7 +131,7 @@ def _uploaded(admin: AdminServices) -> Response:
     try:
         report, refused, links = _carried_out(admin, rows, is_dry=is_dry)
     except ConfigurationError as error:
-        return _upload_page(lang.say(CANNOT, fault=error))
+        return _upload_page(lang.say(CANNOT, fault=lang.tell(error.args[0])))
     return _upload_page(report=report, rows=rows, refused=refused, links=links, is_dry=is_dry)
 
 
@@ -147,7 +147,7 @@ def _codes(admin: AdminServices) -> Response:
         try:
             writer.writerow((device_id, make_code(run.audit, run.who, device_id, run.timezone, run.now)))
         except (ConfigurationError, Refused) as why:
-            refused.append(Refusal(place, str(why)))
+            refused.append(Refusal(place, why.args[0] if isinstance(why, ConfigurationError) else str(why)))
     return _upload_page(codes=codes.getvalue(), refused=refused, devices=listed)
 
 
