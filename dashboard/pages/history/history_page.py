@@ -65,20 +65,18 @@ class HistoryRequest:
     lang: Language
 
     @property
-    def has_reason(self) -> bool:
-        """Whether staff said why; households need not."""
+    def reason(self) -> str:
+        """Return the reason, which staff must give; empty where it is none."""
         try:
-            return not is_staff(self.user) or bool(check_reason(request.form.get("reason", "")))
+            return check_reason(request.form.get("reason", "")) if is_staff(self.user) else OWN_REASON
         except ConfigurationError:
-            return False
+            return ""
 
-    def entry(self, file: str = "", undone: str = "") -> Callable[[], None]:
-        """Return what writes down that a file is imported, or an import undone."""
-        user = self.user
-        reason = request.form["reason"] if is_staff(user) else OWN_REASON
-        who, now = Who(user.user_id, user.email, user.role, user.name), int(time.time())
-        audit, device_id = self.services.audit, self.device.device_id
-        return partial(record_import, audit, who, device_id, reason, now, file=file, undone=undone)
+    def entry(self, **what: str) -> Callable[[], None]:
+        """Return what writes down that a `file` is imported, or an import `undone`."""
+        who = Who(self.user.user_id, self.user.email, self.user.role, self.user.name)
+        audit, device_id, now = self.services.audit, self.device.device_id, int(time.time())
+        return partial(record_import, audit, who, device_id, self.reason, now, **what)
 
     @property
     def by(self) -> str:
@@ -217,7 +215,7 @@ def _take(history: HistoryRequest, job: ImportJob) -> Response | Answer:
     jobs, is_correction = history.services.jobs, "replace" in request.form
     if not import_job.has_news(job.said, is_correction=is_correction):
         return _page(history, 422, history_view.NOTHING_NEW)
-    if not history.has_reason:
+    if not history.reason:
         return _page(history, 422, history_view.NO_REASON)
     if not jobs.tell(job, import_job.CONFIRMED, is_correction=is_correction):
         return _page(history, 409, history_view.CHANGED)
@@ -233,7 +231,7 @@ def _take(history: HistoryRequest, job: ImportJob) -> Response | Answer:
 def _cancel(history: HistoryRequest, job: ImportJob) -> Response | Answer:
     """Stop a job. What it has imported is undone, which is written down."""
     has_begun = job.state in (import_job.CONFIRMED, TAKING)
-    if has_begun and not history.has_reason:
+    if has_begun and not history.reason:
         return _page(history, 422, history_view.NO_REASON)
     if not history.services.jobs.tell(job, import_job.CANCELLED):
         return _page(history, 409, history_view.CHANGED)
@@ -251,7 +249,7 @@ def _undo(history: HistoryRequest, number: str) -> Response | Answer:
         return _page(history, 409, history_view.UNDONE_ALREADY)
     if not can_undo(record, history.cutoff):
         return _page(history, 409, history_view.NOT_ANY_MORE)
-    if not history.has_reason:
+    if not history.reason:
         return _page(history, 422, history_view.NO_REASON, number)
     if not history.services.jobs.begin_undo(history.device, history.by, record, history.entry(undone=record.id)):
         return _page(history, 503, history_view.FULL)
@@ -296,10 +294,11 @@ def _told(history: HistoryRequest, job: ImportJob) -> dict[str, Any]:
     """Return what the page says of a job."""
     lang, said = history.lang, job.said or {}
     say = history_view.speaker(lang, history.services.reason_words)
-    told: dict[str, Any] = {"fault": say(said.get("fault", "")), "undone": said.get("undone", ""), "outcome": ()}
+    fault = history_view.capital(say(said.get("fault", "")))
+    told: dict[str, Any] = {"fault": fault, "undone": said.get("undone", ""), "outcome": ()}
     if "question" in said:
         question = said["question"]
-        told["question"] = say(question["text"])
+        told["question"] = history_view.capital(say(question["text"]))
         told["options"] = [history_view.meaning(option, value, say, lang) for option, value in question["options"]]
     if "report" in said:
         told["outcome"] = history_view.outcome(said["report"], say, lang, is_done=job.state != import_job.READY)

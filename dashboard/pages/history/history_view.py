@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from aggregator.core.documents import Document
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import day_of
+from aggregator.intake.imports.columns import NO_ROLE
 from aggregator.intake.imports.import_records import TAKING, ImportRecord, can_undo
 from aggregator.intake.imports.understanding import FIGURE_FIELDS, named_columns
 from dashboard.pages.history.import_job import ALLOW
@@ -20,10 +21,15 @@ from dashboard.text.words import energy, format_period, since, volume
 Say = Callable[[Any], str]  # a part of what the aggregator says -> words
 DAY = text("d MMMM y")
 FIELDS = ("import_wh", "export_wh", "volume_l")  # of a document's part, and of an energy as it is stored
-UNSEEN = "the file has the columns {names}, and {missing} among them; name them with --columns, like time=Date,"
-OWN_SENTENCES = {  # in place of one that names an option
-    f"{UNSEEN}import_kwh=Elec": text("the file has the columns {names}, and {missing} among them"),
+OWN_SENTENCES = {  # in place of one for the command line
+    NO_ROLE: text("the file has the columns {names}, and {missing} among them"),
+    "m³ are of a gas meter, and the device is one of electricity": text(
+        "This file is of a gas meter: it counts in m³. The meter of this page is one of electricity. Upload the file "
+        "on the page of the gas meter."
+    ),
 }
+NUMBERS = ("kwh", "value", "wh")  # the values that are numbers for people
+DETAILS = ("detail", "fault")  # the values that are of a library, in English, and last
 WORDS = {
     "the interval": text("the interval"),
     "the day": text("the day"),
@@ -99,7 +105,6 @@ MEANINGS = {
         "clock": text("The times are right"),
     },
 }
-# What is said where nothing came of a request
 MOVED = text("Its history can be filled in by the household that lives there now.")
 SHARED = text("Visitors share this home, so they cannot upload files to it.")
 CHANGED = text("Something has changed meanwhile. This is how it stands now.")
@@ -140,13 +145,22 @@ def speaker(lang: Language, reason_words: Callable[[str, Language], str]) -> Say
     def say(part: Any) -> str:  # noqa: ANN401 - JSON
         if isinstance(part, dict):
             template = OWN_SENTENCES.get(part["template"], part["template"])
-            return lang.say(str(template), **{name: say(value) for name, value in part["values"].items()})
+            values = {
+                name: lang.notation(str(value)) if name in NUMBERS else "" if name in DETAILS else say(value)
+                for name, value in part["values"].items()
+            }
+            return lang.say(str(template), **values).removesuffix(": ")
         return lang.say(WORDS[part]) if part in WORDS else reason_words(str(part), lang)
 
     return say
 
 
 # Questions
+
+
+def capital(sentence: str) -> str:
+    """Return a sentence with a capital."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def meaning(option: str, value: str, say: Say, lang: Language) -> str:

@@ -127,9 +127,9 @@ BRAKES: dict[str, tuple[tuple[str, str], ...]] = {  # the answers to what looks 
 
 
 def question_of(understood: Understanding, given: Collection[tuple[str, str]] = ()) -> dict[str, Any]:
-    """Return the first question about a file, with its answers: an option and a value each.
+    """Return the first question about a file, and its answers as options with values; there may be none.
 
-    An answer that was `given` cannot help again. Raises ConfigurationError for a question without answers.
+    An answer that was `given` cannot help again.
     """
     if understood.doubts:
         doubt = understood.doubts[0]
@@ -138,12 +138,7 @@ def question_of(understood: Understanding, given: Collection[tuple[str, str]] = 
         brake = understood.brakes[0]
         said, helpful = brake.text, {ALLOW, *re.findall(r"--\w+", brake.option)}
         options = [one for one in BRAKES[brake.name] if one[0] in helpful]
-    left = [one for one in options if one not in given]
-    if not options:
-        raise ConfigurationError(said)
-    if not left:
-        raise ConfigurationError(Phrase("This file cannot be imported here: no answer settles its question."))
-    return {"text": said, "options": left}
+    return {"text": said, "options": [one for one in options if one not in given]}
 
 
 def with_answers(known: Known, answers: Sequence[tuple[str, str]]) -> tuple[Known, list[str]]:

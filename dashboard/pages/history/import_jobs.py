@@ -150,13 +150,12 @@ class ImportJobs:
         except _Stopped:
             with suppress(StoreAway):
                 self.forget(job)
-        except ConfigurationError as error:
-            fault: str = error.args[0]
-            return fault
         except StoreAway as error:
             log.warning("an import was given up: %s", error)
             return Phrase("The data is out of reach for the moment. Upload the file again in some minutes.")
-        except Exception:
+        except Exception as error:
+            if isinstance(error, ConfigurationError) and isinstance(error.args[0], Phrase):
+                return error.args[0]
             log.exception("an import failed")
             return Phrase("Something went wrong here. The fault has been logged.")
         return ""
