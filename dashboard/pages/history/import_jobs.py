@@ -30,7 +30,7 @@ from aggregator.intake.imports.import_report import ImportReport
 from aggregator.intake.imports.importing import changed_days, take
 from aggregator.intake.imports.recognise import Progress, Recognised, recognised
 from aggregator.intake.imports.understanding import Known, answered
-from aggregator.intake.tables.structured import open_table
+from aggregator.intake.tables.structured import table_apart
 from aggregator.store.collections import IMPORT_JOBS, update_record
 from aggregator.store.occupancies import is_over, seen_by
 from aggregator.store.port import Store
@@ -274,9 +274,12 @@ class ImportJobs:
         for option, value in job.answers:
             known = known if option == ALLOW else answered(known, option, value)
         allowed = [value for option, value in job.answers if option == ALLOW]
-        table = open_table(stream, Origin(device.device_id, now, DeviceRules(device.timezone)))
-        size = stream.seek(0, 2)
-        with self._bar(job, "", size) as progress, recognised(table, known, allowed, progress) as found:
+        origin, size = Origin(device.device_id, now, DeviceRules(device.timezone)), stream.seek(0, 2)
+        with (
+            table_apart(stream, origin) as table,
+            self._bar(job, "", size) as progress,
+            recognised(table, known, allowed, progress) as found,
+        ):
             said = {"understanding": _jsoned(found.understanding)}
             if found.understanding.doubts or found.understanding.brakes:
                 return self._note(job, state=ASKS, said=said | {"question": _jsoned(question_of(found.understanding))})

@@ -27,6 +27,8 @@ from aggregator.waterfall.worker import drain
 from dashboard.accounts.users import SUPPORT, User
 from dashboard.pages.history import import_jobs
 from dashboard.pages.history.history_view import BRAKES, MEANINGS
+from tests.aggregator.intake.imports.test_providers import workbook
+from tests.aggregator.intake.tables.test_structured import FAR
 from tests.dashboard import homes
 from tests.dashboard.forms import Page
 from tests.dashboard.people import Clock, browser, dashboard, member, somebody, token_in
@@ -198,6 +200,11 @@ def test_a_zip_bomb_is_refused_in_words(home: Home) -> None:
         archive.writestr("bomb.csv", bytes(60 << 20))
     home.bring(target.getvalue(), "bomb.zip")
     assert "the file holds more than 50 MB; import it in parts" in home.settled()
+
+
+def test_a_workbook_that_would_end_the_process_is_refused_in_words(home: Home) -> None:
+    home.bring(workbook([[FAR]]), "far.xlsx")
+    assert "reading the file takes too much memory or time; import it in parts, or as CSV" in home.settled()
 
 
 def test_a_file_of_51_mb_is_refused_in_words(home: Home, store: Store) -> None:
