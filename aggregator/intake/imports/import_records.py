@@ -23,6 +23,7 @@ from aggregator.store.collections import IMPORTS, update_record
 from aggregator.store.layers import layer_of
 from aggregator.store.occupancies import seen_instants
 from aggregator.store.port import Store
+from aggregator.store.stored_records import LAST_KEY
 from aggregator.waterfall.levels import recompute, rewrite
 
 if TYPE_CHECKING:
@@ -118,7 +119,11 @@ def digest_of(stream: BinaryIO) -> str:
 
 def imports_of(store: Store, device_id: str) -> list[ImportRecord]:
     """Return the imports of a device, newest first."""
-    return [_decoded(one.body) for one in store.records(IMPORTS.of(device_id), newest_first=True)]
+    found, last = list[ImportRecord](), LAST_KEY
+    while page := store.records(IMPORTS.of(device_id), last=last, newest_first=True):
+        found += [_decoded(one.body) for one in page]
+        last = _key(found[-1].number - 1)
+    return found
 
 
 def find_import(store: Store, name: str) -> ImportRecord:

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import groupby, islice
 
 from aggregator.core.documents import Device, Part
-from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.errors import ConfigurationError, Phrase, Refused
 from aggregator.core.periods import DAY_S, HALF_HOUR, Window, block_start, day_of, days_of, iso_utc
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import CHANNELS, MAX_GAP_S
@@ -141,7 +141,8 @@ def _note(store: Store, record: ImportRecord, report: ImportReport, **fields: ob
     )
     if noted.state not in STANDING:
         undo(store, replace(noted, state=UNDOING), noted.undone_by, noted.undone_at)
-        raise ConfigurationError(f"{record.id} was taken back while it ran; import the file again to have it")
+        text = Phrase("{name} was taken back while it ran; import the file again to have it", name=record.id)
+        raise ConfigurationError(text)
     return noted
 
 

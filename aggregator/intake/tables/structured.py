@@ -76,7 +76,8 @@ def _opened(stream: BinaryIO, lines: Sequence[str], origin: Origin) -> FileTable
     if first.startswith(("{", "[")):
         return json_table(stream)
     if first.startswith("100,NEM13"):
-        raise ConfigurationError("NEM13 has a read of a meter every few months; ask for the interval data, NEM12")
+        text = Phrase("NEM13 has a read of a meter every few months; ask for the interval data, NEM12")
+        raise ConfigurationError(text)
     if first.startswith(("100,NEM12", "200,")):
         return nem12_table(stream)
     if first.startswith("/") and any(line.startswith(("1-0:", "0-0:")) for line in lines):

@@ -254,10 +254,11 @@ def _told(history: HistoryRequest, job: ImportJob) -> dict[str, Any]:
     """Return what the page says of a job."""
     lang, said = history.lang, job.said or {}
     say = history_view.speaker(lang, history.services.reason_words)
-    told: dict[str, Any] = {"fault": say(said.get("fault", "")), "undone": said.get("undone", ""), "outcome": ()}
+    fault = _capital(say(said.get("fault", "")))
+    told: dict[str, Any] = {"fault": fault, "undone": said.get("undone", ""), "outcome": ()}
     if "question" in said:
         question = said["question"]
-        told["question"] = say(question["text"])
+        told["question"] = _capital(say(question["text"]))
         told["options"] = [history_view.meaning(option, value, say, lang) for option, value in question["options"]]
     if "report" in said:
         told["outcome"] = history_view.outcome(said["report"], say, lang, is_done=job.state != READY)
@@ -267,6 +268,10 @@ def _told(history: HistoryRequest, job: ImportJob) -> dict[str, Any]:
     if "understanding" in said:
         told |= history_view.understood(said["understanding"], say, lang, _stored(history, said["understanding"]))
     return told
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _stored(history: HistoryRequest, understanding: dict[str, Any]) -> list[Any]:

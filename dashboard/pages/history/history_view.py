@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from aggregator.core.documents import Document
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import day_of
+from aggregator.intake.imports.columns import NO_ROLE
 from aggregator.intake.imports.import_records import TAKING, UNDONE, ImportRecord
 from aggregator.intake.imports.understanding import FIGURE_FIELDS, Understanding, named_columns
 from dashboard.text.language import Language, text
@@ -20,10 +21,15 @@ Say = Callable[[Any], str]  # a part of what the aggregator says -> words
 DAY = text("d MMMM y")
 ALLOW = "--allow"
 FIELDS = ("import_wh", "export_wh", "volume_l")  # of a document's part, and of an energy as it is stored
-UNSEEN = "the file has the columns {names}, and {missing} among them; name them with --columns, like time=Date,"
-OWN_SENTENCES = {  # in place of one that names an option
-    f"{UNSEEN}import_kwh=Elec": text("the file has the columns {names}, and {missing} among them"),
+OWN_SENTENCES = {  # in place of one for the command line
+    NO_ROLE: text("the file has the columns {names}, and {missing} among them"),
+    "m³ are of a gas meter, and the device is one of electricity": text(
+        "This file is of a gas meter: it counts in m³. The meter of this page is one of electricity. Bring the file "
+        "on the page of the gas meter."
+    ),
 }
+NUMBERS = ("kwh", "value", "wh")  # the values that are numbers for people
+DETAILS = ("detail", "fault")  # the values that are of a library, in English, and last
 WORDS = {
     "the interval": text("the interval"),
     "the day": text("the day"),
@@ -107,7 +113,6 @@ BRAKES: dict[str, tuple[tuple[str, str], ...]] = {  # the answers to what looks 
     "clock": (("--timezone", "UTC"), ("--time", "start"), ("--time", "end"), (ALLOW, "clock")),
 }
 
-
 ROLES = {"household": text("Household"), "support": text("Support desk"), "operator": text("Operator")}
 
 
@@ -135,7 +140,11 @@ def speaker(lang: Language, reason_words: Callable[[str, Language], str]) -> Say
     def say(part: Any) -> str:  # noqa: ANN401 - JSON
         if isinstance(part, dict):
             template = OWN_SENTENCES.get(part["template"], part["template"])
-            return lang.say(str(template), **{name: say(value) for name, value in part["values"].items()})
+            values = {
+                name: lang.notation(str(value)) if name in NUMBERS else "" if name in DETAILS else say(value)
+                for name, value in part["values"].items()
+            }
+            return lang.say(str(template), **values).removesuffix(": ")
         return lang.say(WORDS[part]) if part in WORDS else reason_words(str(part), lang)
 
     return say
@@ -145,14 +154,9 @@ def speaker(lang: Language, reason_words: Callable[[str, Language], str]) -> Say
 
 
 def question_of(understood: Understanding) -> dict[str, Any]:
-    """Return the first question about a file, with its answers: an option and a value each.
-
-    Raises ConfigurationError for a question without answers.
-    """
+    """Return the first question about a file, and its answers as options with values; there may be none."""
     if understood.doubts:
         doubt = understood.doubts[0]
-        if not doubt.values:
-            raise ConfigurationError(doubt.text)
         return {"text": doubt.text, "options": [(doubt.option, value) for value in doubt.values]}
     brake = understood.brakes[0]
     options = [one for one in BRAKES[brake.name] if one[0] == ALLOW or one[0] in brake.option]

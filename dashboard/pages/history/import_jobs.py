@@ -115,7 +115,7 @@ class ImportJobs:
             return None
         if job.is_open and job.beat < time.time() - LOST_S:
             text = Phrase("Wattfall was started anew meanwhile, and the file is gone with it. Bring it again.")
-            return replace(job, state=FAILED, said={"fault": _jsoned(text)})
+            return replace(job, state=FAILED, said={"fault": jsoned(text)})
         return job
 
     def begin(self, device: Device, by: str, name: str, stream: BinaryIO) -> bool:
@@ -174,7 +174,7 @@ class ImportJobs:
             fault = self._fault(job, work, *arguments)
             with suppress(_Stopped, StoreAway):
                 if fault:
-                    self._note(job, state=FAILED, said={"fault": _jsoned(fault)})
+                    self._note(job, state=FAILED, said={"fault": jsoned(fault)})
         finally:
             for stream in arguments:
                 stream.close()
@@ -188,13 +188,12 @@ class ImportJobs:
         except _Stopped:
             with suppress(StoreAway):
                 self.forget(job)
-        except ConfigurationError as error:
-            fault: str = error.args[0]
-            return fault
         except StoreAway as error:
             log.warning("an import was given up: %s", error)
             return Phrase("The data is out of reach for the moment. Bring the file again in some minutes.")
-        except Exception:
+        except Exception as error:
+            if isinstance(error, ConfigurationError) and isinstance(error.args[0], Phrase):
+                return error.args[0]
             log.exception("an import failed")
             return Phrase("Something went wrong here. The fault has been logged.")
         return ""
@@ -260,9 +259,8 @@ class ImportJobs:
             job = self._note(job)
             if job.wish:
                 return job
-        raise ConfigurationError(
-            Phrase("Nobody has answered for half an hour, so the file was let go. Bring it again.")
-        )
+        text = Phrase("Nobody has answered for half an hour, so the file was let go. Bring it again.")
+        raise ConfigurationError(text)
 
     def _step(self, job: ImportJob, stream: BinaryIO, digest: str) -> ImportJob:
         """Read the file once, and say what is asked, what would come of it, or what has come of it."""
@@ -280,15 +278,15 @@ class ImportJobs:
             self._bar(job, "", size) as progress,
             recognised(table, known, allowed, progress) as found,
         ):
-            said = {"understanding": _jsoned(found.understanding)}
+            said = {"understanding": jsoned(found.understanding)}
             if found.understanding.doubts or found.understanding.brakes:
-                return self._note(job, state=ASKS, said=said | {"question": _jsoned(question_of(found.understanding))})
+                return self._note(job, state=ASKS, said=said | {"question": jsoned(question_of(found.understanding))})
             if is_wished:
                 report = self._take(job, device, found, digest)
                 return self._note(job, state=DONE, said={"report": report.as_json(device.timezone)})
             report = take(self.store, device, found, now, lambda *_: nullcontext(lambda _: None), None)
             changes = [one._asdict() for one in changed_days(self.store, device, found)] if report.differs else []
-            said |= {"report": report.as_json(device.timezone), "changes": _jsoned(changes[:SHOWN_CHANGES])}
+            said |= {"report": report.as_json(device.timezone), "changes": jsoned(changes[:SHOWN_CHANGES])}
             return self._note(job, state=READY, said=said | {"more_changes": len(changes[SHOWN_CHANGES:])})
 
     def _take(self, job: ImportJob, device: Device, found: Recognised, digest: str) -> ImportReport:
@@ -316,7 +314,7 @@ class ImportJobs:
         self._note(job, state=DONE, said={"undone": record.file})
 
 
-def _jsoned(value: object) -> Any:  # noqa: ANN401 - JSON
+def jsoned(value: object) -> Any:  # noqa: ANN401 - JSON
     body = orjson.dumps(value, default=_plain, option=JSON)
     if len(body) > MOST_BODY:
         raise ConfigurationError(Phrase("its names are too long to be shown"))

@@ -137,7 +137,7 @@ def test_a_file_is_shown_confirmed_taken_in_and_taken_back(home: Home, store: St
 def test_a_question_is_asked_in_words_and_answered(home: Home, store: Store) -> None:
     home.bring(asked_of())
     asked = home.settled()
-    assert "the figure of a row may be of the interval that starts or that ends at its time" in asked
+    assert "The figure of a row may be of the interval that starts or that ends at its time" in asked
     assert "It is the end: the row of 10:00 tells of the time before 10:00" in asked
     assert "--" not in home.page().text.replace("<!--", "")
     home.press("answer", choice="1")
@@ -148,6 +148,17 @@ def test_a_question_is_asked_in_words_and_answered(home: Home, store: Store) -> 
     home.press("take")
     home.settled()
     assert import_wh(store) == 145 * 250
+
+
+def test_a_file_of_another_meter_is_told_in_words_and_another_can_be_brought(home: Home) -> None:
+    german = Home(home.client, "de")
+    german.bring(csv_of().replace("import_kwh", "Usage,Unit").replace("0.25", "0.25,m3"))
+    told = german.settled()
+    assert "Diese Datei lässt sich hier nicht übernehmen meter.csv Diese Datei ist von einem Gaszähler" in told
+    assert "Weiter" not in told
+    assert "--" not in german.page().text.replace("<!--", "")
+    german.press("cancel")
+    assert "Eine Datei Ihres Zählers" in german.settled()
 
 
 def test_what_looks_wrong_is_released_in_a_persons_words(home: Home) -> None:
@@ -181,7 +192,7 @@ def test_the_page_is_german_for_a_german_reader(home: Home) -> None:
 
 def test_a_file_that_is_none_of_a_meter_says_why(home: Home) -> None:
     home.bring("Dear customer,\nthank you for your letter.\n")
-    assert "no row of the file looks like a header followed by times and numbers" in home.settled()
+    assert "No row of the file looks like a header followed by times and numbers" in home.settled()
     home.press("forget")
     assert "A file of your meter" in home.words
 
@@ -199,7 +210,7 @@ def test_a_zip_bomb_is_refused_in_words(home: Home) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.csv", bytes(60 << 20))
     home.bring(target.getvalue(), "bomb.zip")
-    assert "the file holds more than 50 MB; import it in parts" in home.settled()
+    assert "The file holds more than 50 MB; import it in parts" in home.settled()
 
 
 def test_a_workbook_that_would_end_the_process_is_refused_in_words(home: Home) -> None:
