@@ -272,10 +272,9 @@ class ImportJobs:
         for option, value in job.answers:
             known = known if option == ALLOW else answered(known, option, value)
         allowed = [value for option, value in job.answers if option == ALLOW]
-        origin, size = Origin(device.device_id, now, DeviceRules(device.timezone)), stream.seek(0, 2)
         with (
-            table_apart(stream, origin) as table,
-            self._bar(job, "", size) as progress,
+            table_apart(stream, Origin(device.device_id, now, DeviceRules(device.timezone))) as table,
+            self._bar(job, "", stream.seek(0, 2)) as progress,
             recognised(table, known, allowed, progress) as found,
         ):
             said = {"understanding": jsoned(found.understanding)}

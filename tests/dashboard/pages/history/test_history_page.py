@@ -215,7 +215,7 @@ def test_a_zip_bomb_is_refused_in_words(home: Home) -> None:
 
 def test_a_workbook_that_would_end_the_process_is_refused_in_words(home: Home) -> None:
     home.bring(workbook([[FAR]]), "far.xlsx")
-    assert "reading the file takes too much memory or time; import it in parts, or as CSV" in home.settled()
+    assert "Reading the file takes too much memory or time; import it in parts, or as CSV" in home.settled()
 
 
 def test_a_file_of_51_mb_is_refused_in_words(home: Home, store: Store) -> None:
