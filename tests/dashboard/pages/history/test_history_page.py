@@ -377,7 +377,7 @@ def test_staff_import_for_a_home_with_a_reason_that_it_reads(home: Home, store: 
     assert [(one.by, one.state) for one in imports_of(store, "cad-1")] == [("support Des", TAKEN)]
     seen = Page(home.client.get("/who-looked").text).words
     assert "Imported a file, or took an import back" in seen
-    assert "sent by post (meter.csv)" in seen
+    assert "sent by post: meter.csv" in seen
     des.press("forget")
     assert des.undo().status_code == 422
     des.undo(reason="the wrong home")
