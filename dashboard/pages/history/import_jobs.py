@@ -25,7 +25,7 @@ from aggregator.intake.imports.import_records import STANDING, TAKEN, TAKING, UN
 from aggregator.intake.imports.importing import changed_days, take
 from aggregator.intake.imports.recognise import Progress, Recognised, recognised
 from aggregator.intake.imports.understanding import Known
-from aggregator.intake.tables.structured import open_table
+from aggregator.intake.tables.structured import table_apart
 from aggregator.store.collections import IMPORT_FINDINGS, IMPORT_JOBS, Update, update_record
 from aggregator.store.occupancies import is_over, seen_by
 from aggregator.store.port import Store
@@ -257,9 +257,12 @@ class ImportJobs:
         usage = partial(stored_usage, self.store, device)
         known = Known(device.timezone, now, device.max_power_w, device.kind, usage=usage)
         known, allowed = import_job.with_answers(known, job.answers)
-        table = open_table(stream, Origin(device.device_id, now, DeviceRules(device.timezone)))
         size = stream.seek(0, 2)
-        with self._bar(job, "", size) as progress, recognised(table, known, allowed, progress) as found:
+        with (
+            table_apart(stream, Origin(device.device_id, now, DeviceRules(device.timezone))) as table,
+            self._bar(job, "", size) as progress,
+            recognised(table, known, allowed, progress) as found,
+        ):
             said = {"understanding": import_job.jsoned(found.understanding)}
             if found.understanding.doubts or found.understanding.brakes:
                 question = import_job.question_of(found.understanding, job.answers)

@@ -28,6 +28,8 @@ from dashboard.accounts.users import SUPPORT, User
 from dashboard.pages.history import import_jobs
 from dashboard.pages.history.history_view import MEANINGS
 from dashboard.pages.history.import_job import BRAKES
+from tests.aggregator.intake.imports.test_providers import workbook
+from tests.aggregator.intake.tables.test_structured import FAR
 from tests.dashboard import homes
 from tests.dashboard.forms import Page
 from tests.dashboard.people import Clock, browser, dashboard, member, somebody, token_in
@@ -212,6 +214,11 @@ def test_a_zip_bomb_is_refused_in_words(home: Home) -> None:
     assert "The file holds more than 50 MB; import it in parts" in home.settled()
 
 
+def test_a_workbook_that_would_end_the_process_is_refused_in_words(home: Home) -> None:
+    home.bring(workbook([[FAR]]), "far.xlsx")
+    assert "Reading the file takes too much memory or time; import it in parts, or as CSV" in home.settled()
+
+
 def test_a_file_of_51_mb_is_refused_in_words(home: Home, store: Store) -> None:
     answer = home.bring(bytes(51 << 20))
     assert answer.status_code == 413
@@ -371,7 +378,7 @@ def test_staff_import_for_a_home_with_a_reason_that_it_reads(home: Home, store: 
     assert [(one.by, one.state) for one in imports_of(store, "cad-1")] == [("support Des", TAKEN)]
     seen = Page(home.client.get("/who-looked").text).words
     assert "Imported a file, or took an import back" in seen
-    assert "sent by post (meter.csv)" in seen
+    assert "sent by post: meter.csv" in seen
     des.press("forget")
     assert des.undo().status_code == 422
     des.undo(reason="the wrong home")
