@@ -16,7 +16,7 @@ from aggregator.intake.imports.vocabulary import UNITS
 from aggregator.intake.tables.structured import open_table
 from aggregator.intake.tables.table_shapes import FileTable
 from dashboard.pages.history.history_view import speaker
-from dashboard.pages.history.import_jobs import jsoned
+from dashboard.pages.history.import_job import jsoned
 from dashboard.text.language import Language, languages
 from tests.aggregator.intake.imports.files import known_of, understood
 from tests.aggregator.intake.imports.test_providers import SAMPLES, Sample, spans
