@@ -80,23 +80,31 @@ def check_free(device: Device, now: int) -> None:
     if device.is_second_meter:
         sender = sender_of(device.device_id)
         raise NotFree(
-            Phrase("{name} belongs to the home of {sender}; claim {sender}", name=device.device_id, sender=sender)
+            Phrase("{device} belongs to the home of {sender}; claim {sender}", device=device.device_id, sender=sender)
         )
     if device.household:
-        text = Phrase(
-            "{name} belongs to {household}; `wattfall device move {name}` to nobody empties the home first",
-            name=device.device_id,
-            household=device.household,
+        raise NotFree(
+            Phrase(
+                "{device} belongs to {household}; `wattfall device move` empties the home first",
+                device=device.device_id,
+                household=device.household,
+            )
         )
-        raise NotFree(text)
     present, today = occupancies(device)[-1], periods.day_of(now, device.timezone)
     if device.former and present.first >= today:
-        text = Phrase(
-            "{name} is free since {day}; a household may claim it the day after",
-            name=device.device_id,
-            day=present.first,
+        raise NotFree(
+            Phrase(
+                "{device} is free since {day}; a household may claim it the day after",
+                device=device.device_id,
+                day=present.first,
+            )
         )
-        raise NotFree(text)
+
+
+def has_code_since(store: Store, device_id: str, at: int) -> bool:
+    """Whether a valid code of a device was made at an instant (UTC seconds) or after it."""
+    claim = load_claim(store, store.record(CLAIMS_NEWEST.of(), device_id) or "", at)
+    return claim is not None and claim.until - VALID_S >= at
 
 
 def find_code(store: Store, code: str, now: int) -> Claim | None:

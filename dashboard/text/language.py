@@ -58,11 +58,11 @@ class Language:
         """Return the translated sentence with its values filled in."""
         return self._catalogue.gettext(sentence).format(**values)
 
-    def tell(self, said: object) -> object:
-        """Return a Phrase in this language, with its values; anything else unchanged."""
-        if not isinstance(said, Phrase):
-            return said
-        return self.say(said.template, **{name: self.tell(value) for name, value in said.values.items()})
+    def tell(self, sentence: object) -> object:
+        """Return a `Phrase` in this language, its values too; other values unchanged."""
+        if not isinstance(sentence, Phrase):
+            return sentence
+        return self.say(sentence.template, **{name: self.tell(value) for name, value in sentence.values.items()})
 
     def count(self, one: str, many: str, number: int, /, **values: object) -> str:
         """Return the translated singular or plural; `{number}` stands for the number."""
