@@ -106,10 +106,12 @@ def _parts(store: Store, device: Device, day: str) -> Parts:
     return document.parts if document else {}
 
 
-def changed_days(store: Store, device: Device, found: Recognised) -> list[DayChange]:
+def changed_days(
+    store: Store, device: Device, found: Recognised, progress: Progress = lambda _: None
+) -> list[DayChange]:
     """Return what a file would change of what is stored, as a correction, by local day."""
     days: dict[str, DayChange] = {}
-    for row, planned in _planned(store, device, found, ImportReport(), lambda _: None, is_correction=True):
+    for row, planned in _planned(store, device, found, ImportReport(), progress, is_correction=True):
         if planned.stored and planned.differs:
             day = day_of(row[1], device.timezone)
             days[day] = days.get(day, DayChange(day)).plus(planned.stored, row)

@@ -89,7 +89,7 @@ def recognised(
         later |= reader.news.keys()
     with closing(rows):
         done = Recognised(understood, layout, rows, refusals, found.step_s)
-        yield done._replace(understanding=_previewed(done, rows, known, allowed))
+        yield done._replace(understanding=_previewed(done, _heard(rows, progress), known, allowed))
 
 
 def _decided(table: FileTable, known: Known, later: Container[int] = ()) -> Judged:
@@ -277,7 +277,15 @@ def _span(at: int, step: int, zone: str, *, by_end: bool) -> tuple[int, int]:
     return (other, at) if by_end else (at, other)
 
 
-def _previewed(done: Recognised, rows: SortedRows, known: Known, allowed: Sequence[str]) -> Understanding:
+def _heard(rows: SortedRows, progress: Progress) -> Iterator[SortRow]:
+    """Yield rows that were counted when they were read; `progress` may stop it."""
+    for number, row in enumerate(rows):
+        if number % _A_STEP == 0:
+            progress(0)
+        yield row
+
+
+def _previewed(done: Recognised, rows: Iterator[SortRow], known: Known, allowed: Sequence[str]) -> Understanding:
     """Return the understanding with totals, and the brakes that hold."""
     refusals, repeated = RefusedRows(done.refusals.unit), Counter[bool]()
     preview = FileTotals(known.zone, is_instant=done.layout.is_instant)

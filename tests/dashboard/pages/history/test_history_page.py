@@ -1,4 +1,4 @@
-"""A household brings a file on its page: asked, shown, taken in, taken back; and what stops it."""
+"""A household uploads a file on its page: asked, shown, imported, undone; and what stops it."""
 
 import io
 import re
@@ -26,8 +26,10 @@ from aggregator.waterfall.pricing import move
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.users import SUPPORT, User
 from dashboard.pages.history import import_jobs
-from dashboard.pages.history.history_view import BRAKES, MEANINGS
-from dashboard.pages.history.import_jobs import FAILED, MOST_JOBS, READY, ImportJobs
+from dashboard.pages.history.history_view import MEANINGS
+from dashboard.pages.history.import_job import BRAKES
+from tests.aggregator.intake.imports.test_providers import workbook
+from tests.aggregator.intake.tables.test_structured import FAR
 from tests.dashboard import homes
 from tests.dashboard.forms import Page
 from tests.dashboard.people import Clock, browser, dashboard, member, somebody, token_in
@@ -118,17 +120,17 @@ def import_wh(store: Store) -> int:
 def test_a_file_is_shown_confirmed_taken_in_and_taken_back(home: Home, store: Store) -> None:
     assert home.bring(csv_of()).location == URL
     shown = home.settled()
-    assert "144 rows would be taken in: 36.0 kWh import" in shown
+    assert "144 rows would be imported: 36.0 kWh import" in shown
     assert "March 2026 36.0 kWh import" in shown
     assert "import_kwh = import energy in kWh" in shown
     assert import_wh(store) == 0
     home.press("take")
-    assert "It is taken in meter.csv 144 rows were taken in: 36.0 kWh import" in home.settled()
+    assert "The file is imported meter.csv 144 rows were imported: 36.0 kWh import" in home.settled()
     assert import_wh(store) == 36_000
     home.press("forget")
     assert "144 rows · 1 March 2026 – 3 March 2026 · 36.0 kWh import Household, Ann" in home.words
     home.undo()
-    assert "It is taken back" in home.settled()
+    assert "The import is undone" in home.settled()
     assert import_wh(store) == 0
     assert [(one.state, one.undone_by) for one in imports_of(store, "cad-1")] == [(UNDONE, "household Ann")]
 
@@ -140,7 +142,7 @@ def test_a_question_is_asked_in_words_and_answered(home: Home, store: Store) -> 
     assert "It is the end: the row of 10:00 tells of the time before 10:00" in asked
     assert "--" not in home.page().text.replace("<!--", "")
     home.press("answer", choice="1")
-    assert "145 rows would be taken in" in home.settled()
+    assert "145 rows would be imported" in home.settled()
     home.press("again")
     assert "A question about the file" in home.settled()
     home.press("answer", choice="0")
@@ -153,7 +155,7 @@ def test_a_file_of_another_meter_is_told_in_words_and_another_can_be_brought(hom
     german = Home(home.client, "de")
     german.bring(csv_of().replace("import_kwh", "Usage,Unit").replace("0.25", "0.25,m3"))
     told = german.settled()
-    assert "Diese Datei lässt sich hier nicht übernehmen meter.csv Diese Datei ist von einem Gaszähler" in told
+    assert "Diese Datei lässt sich hier nicht importieren meter.csv Diese Datei ist von einem Gaszähler" in told
     assert "Weiter" not in told
     assert "--" not in german.page().text.replace("<!--", "")
     german.press("cancel")
@@ -166,7 +168,7 @@ def test_what_looks_wrong_is_released_in_a_persons_words(home: Home) -> None:
     choices = re.findall(r'name="choice" value="(\d)" required>([^<]*)', home.page().text)
     right = next(number for number, meaning in choices if meaning == "It is right: this home is like that")
     home.press("answer", choice=right)
-    assert "144 rows would be taken in: 1,152 kWh import" in home.settled()
+    assert "144 rows would be imported: 1,152 kWh import" in home.settled()
 
 
 def test_a_correction_shows_what_it_replaces(home: Home, store: Store) -> None:
@@ -201,7 +203,7 @@ def test_a_zip_of_one_file_is_opened(home: Home) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("meter.csv", csv_of())
     home.bring(target.getvalue(), "meter.zip")
-    assert "144 rows would be taken in" in home.settled()
+    assert "144 rows would be imported" in home.settled()
 
 
 def test_a_zip_bomb_is_refused_in_words(home: Home) -> None:
@@ -210,6 +212,11 @@ def test_a_zip_bomb_is_refused_in_words(home: Home) -> None:
         archive.writestr("bomb.csv", bytes(60 << 20))
     home.bring(target.getvalue(), "bomb.zip")
     assert "The file holds more than 50 MB; import it in parts" in home.settled()
+
+
+def test_a_workbook_that_would_end_the_process_is_refused_in_words(home: Home) -> None:
+    home.bring(workbook([[FAR]]), "far.xlsx")
+    assert "Reading the file takes too much memory or time; import it in parts, or as CSV" in home.settled()
 
 
 def test_a_file_of_51_mb_is_refused_in_words(home: Home, store: Store) -> None:
@@ -285,37 +292,13 @@ def test_a_cancelled_import_leaves_nothing(home: Home, store: Store, monkeypatch
     assert [one.state for one in imports_of(store, "cad-1")] == [UNDONE]
 
 
-def test_an_unanswered_file_makes_place_for_the_next_of_the_same_person_first(store: Store) -> None:
-    jobs = ImportJobs(store, store.now)
-    devices = {name: Device(name, "Europe/London", household="acacia" if name in "be" else name) for name in "abcdef"}
-
-    def waiting_after(name: str) -> str:
-        """Bring a file for a home; return the homes whose files wait for an answer then."""
-        assert jobs.begin(devices[name], "household Ann", "meter.csv", io.BytesIO(csv_of().encode()))
-        until = time.monotonic() + PATIENCE_S
-        while True:
-            found = {name: job.state for name, one in devices.items() if (job := jobs.find(one))}
-            ready = "".join(name for name, state in found.items() if state == READY)
-            if len(ready) <= MOST_JOBS and set(found.values()) <= {READY, FAILED}:
-                return ready
-            assert time.monotonic() < until
-            time.sleep(0.01)
-
-    for device in devices.values():
-        store.put_device(device)
-    assert [waiting_after(name) for name in devices] == ["a", "ab", "abc", "abcd", "acde", "cdef"]
-    for device in devices.values():
-        store.drop_record(IMPORT_JOBS.of(), device.device_id)
-    ended()
-
-
 def test_a_job_ends_with_its_home(home: Home, store: Store) -> None:
     home.bring(csv_of())
     home.settled()
     store.put_device(Device("cad-1", household="willow"))
     body = store.record(IMPORT_JOBS.of(), "cad-1")
     assert body
-    store.put_record(IMPORT_JOBS.of(), "cad-1", body.replace('"wish":""', '"wish":"take"'))
+    store.put_record(IMPORT_JOBS.of(), "cad-1", body.replace('"ready"', '"confirmed"'))
     ended()
     assert home.page().status_code == 404
     assert store.record(IMPORT_JOBS.of(), "cad-1") is None
@@ -338,16 +321,16 @@ def test_a_process_that_ended_leaves_words(home: Home, store: Store) -> None:
     store.drop_record(IMPORT_JOBS.of(), "cad-1")
     ended()
     store.put_record(IMPORT_JOBS.of(), "cad-1", re.sub(r'"beat":\d+', '"beat":1', body))
-    assert "Wattfall was started anew meanwhile" in home.words
+    assert "Wattfall was restarted before the import was finished" in home.words
 
 
 def test_another_process_shows_and_answers_a_job(home: Home, store: Store) -> None:
     home.bring(csv_of())
     home.settled()
     other = Home(browser(dashboard(store).server, store, member(store)))
-    assert "144 rows would be taken in" in other.words
+    assert "144 rows would be imported" in other.words
     other.press("take")
-    assert "It is taken in" in other.settled()
+    assert "The file is imported" in other.settled()
     assert import_wh(store) == 36_000
 
 
@@ -373,7 +356,7 @@ def test_days_of_another_household_are_refused_and_hidden(home: Home, store: Sto
     assert import_wh(store) == 24_000 + 24_000
     willow.press("forget")
     willow.undo(2)
-    assert "It is taken back" in willow.settled()
+    assert "The import is undone" in willow.settled()
     assert import_wh(store) == 36_000
     assert home.page().status_code == 403
 
@@ -399,7 +382,7 @@ def test_staff_import_for_a_home_with_a_reason_that_it_reads(home: Home, store: 
     des.press("forget")
     assert des.undo().status_code == 422
     des.undo(reason="the wrong home")
-    assert "It is taken back" in des.settled()
+    assert "The import is undone" in des.settled()
     assert "the wrong home" in home.client.get("/who-looked").text
 
 
