@@ -10,7 +10,16 @@ from typing import NamedTuple
 
 from aggregator.core.errors import Phrase, Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, day_of, day_start
-from aggregator.intake.imports.looks import Look, candidates, one_of, seen, short_of_ends, told_of, unknown_unit
+from aggregator.intake.imports.looks import (
+    Look,
+    as_columns,
+    candidates,
+    one_of,
+    seen,
+    short_of_ends,
+    told_of,
+    unknown_unit,
+)
 from aggregator.intake.imports.rows import Layout, RowReader
 from aggregator.intake.imports.understanding import Choice, Doubt, Known, row_filter
 from aggregator.intake.imports.vocabulary import (
@@ -23,6 +32,7 @@ from aggregator.intake.imports.vocabulary import (
     UNITS,
     VOLUME_M3,
     WATTS,
+    Figure,
     Roles,
     hour_number,
     said_by,
@@ -195,6 +205,12 @@ class _Judge:
             self._ask("--unit", f"the unit {shown(foreign)} is not known", UNITS)
         if unit == VOLUME_M3 and self.known.meter == "electricity":
             self._ask("--device", "m³ are of a gas meter, and the device is one of electricity", ())
+        energies = [one for one in figures if not one.kind and not self._is_register(one)]
+        if REGISTER in kinds and energies and not self.known.figure_kind:
+            names = ", ".join(shown(one.name) for one in energies)
+            text = Phrase("{names} are energies beside registers: name one kind", names=names)
+            registers = [one for one in figures if one.kind == REGISTER]
+            self._ask("--columns", text, (*as_columns(energies), *as_columns(registers)))
         look = seen(figures, self.rows, self.layout)
         look = look._replace(step_s=self.step_s or look.step_s)
         found = candidates(figures, kind, unit, look, self.known)
@@ -206,6 +222,10 @@ class _Judge:
         self.layout = self.layout._replace(
             kind=chosen, unit=unit, is_instant=chosen == REGISTER or (chosen == POWER and is_held)
         )
+
+    def _is_register(self, figure: Figure) -> bool:
+        look = seen((figure,), self.rows, self.layout)
+        return look.is_register or look.rises + look.falls == 0
 
     def _note(self, found: Sequence[tuple[str, str]], kind: str, unit: str, look: Look) -> None:
         kinds, units = list(dict.fromkeys(one for one, _ in found)), list(dict.fromkeys(one for _, one in found))

@@ -11,11 +11,11 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import Phrase, Refused
+from aggregator.core.errors import Phrase, Refused, shown
 from aggregator.core.periods import HOUR
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.imports.rows import FACTORS, Layout, RowReader
-from aggregator.intake.imports.understanding import Doubt, Known
+from aggregator.intake.imports.understanding import FIGURE_FIELDS, Doubt, Known
 from aggregator.intake.imports.vocabulary import (
     ENERGY,
     EXPORT,
@@ -158,6 +158,28 @@ def short_of_ends(reader: RowReader, rows: Sequence[Sequence[str]]) -> int:
     return next((short for short in (1, 60) if usual > 0 and (usual + short) % 300 == 0), 0)
 
 
+# Doubts of names
+
+
+def as_columns(figures: Sequence[Figure]) -> tuple[str, ...]:
+    """Return figures as `--columns` names them; empty where it has no field for one."""
+    parts = {REGISTER: "_register", POWER: "_power"}
+    fields = [f"{one.channel or IMPORT}{parts.get(one.kind, '')}_{(one.unit or 'kWh').lower()}" for one in figures]
+    named = [f"{field}={one.name}" for field, one in zip(fields, figures, strict=True)]
+    return (",".join(named),) if FIGURE_FIELDS.keys() >= {*fields} else ()
+
+
+def of_title(roles: Roles, channel: str) -> list[Doubt]:
+    """Ask for the direction of figures where only a title says it (`channel`: one above the table), or "received"."""
+    figures = roles.figures
+    is_unsure = not any("export" in said_by(one.name.rpartition(": ")[2]).meanings for one in figures)
+    if {one.channel for one in figures} != {EXPORT}:
+        is_unsure = channel not in ("", IMPORT) and not (roles.categories or any(one.channel for one in figures))
+    names = ", ".join(shown(one.name) for one in figures)
+    text = Phrase("only a title, or the word received, tells the direction of {names}", names=names)
+    return [Doubt("--direction", text, tuple(dict.fromkeys((IMPORT, EXPORT, channel or EXPORT))))] if is_unsure else []
+
+
 # Meters
 
 
@@ -187,7 +209,7 @@ def told_of(names: Sequence[str], rows: Sequence[Row], roles: Roles, known: Know
     told = {values: said for values, said in every.items() if not said.is_ignored and is_gas in (None, values in gas)}
     times = [tuple(row[place] for place in (roles.time, roles.clock) if place is not None) for row in rows]
     new = {*category[len(rows) - later :]}
-    doubts = list(_meters(names, rows, roles, times, category))
+    doubts = [*_meters(names, rows, roles, times, category), *_contradictions(every, roles.figures, known)]
     for same in [] if doubts else _wholes(told, known):
         if not all(told[values].channel for values in same) and not new & same:
             each = {one for one in zip(times, category, strict=True) if one[1] in same}
@@ -213,6 +235,38 @@ def _meters(
             values = Counter(text for row in rows if (text := row[place].strip()))
             options = tuple(f"{names[place]}={value}" for value, _ in values.most_common(12))
             yield Doubt("--where", f"the file has {len(values)} different {names[place]}", options)
+            return
+
+
+def _contradictions(told: Mapping[Category, Said], figures: Sequence[Figure], known: Known) -> Iterator[Doubt]:
+    """Yield the question what texts of rows say, where they contradict a figure's name or may be notes.
+
+    A note has unknown words, and rows beside it have texts that tell nothing.
+    """
+    names = [said_by(one.name) for one in figures]
+    channels, units = ({one.channel for one in figures} - {""}, {one.unit for one in names} - {""})
+    is_named = any(one.channel and not one.is_weak for one in names)
+    is_lone = not any(said.meanings & {"import", "export", "consumption"} for said in told.values())  # "received"
+    has_unitless = any(not said.unit for said in told.values())
+    out = {values for values, said in told.items() if said.is_ignored or (said.is_generation and not known.direction)}
+    out |= {values for values, said in told.items() if "gas" in said.meanings and known.meter != "gas"}
+    is_silent = any(not said.channel and values not in out for values, said in told.items())
+    for values, said in told.items():
+        is_note = said.is_foreign and is_silent
+        is_other = len(channels) < 2 and said.channel not in ("", *(channels or {IMPORT}))
+        is_unit = said.unit not in ("", *units) and (bool(units) or (said.is_foreign and has_unitless))
+        if (
+            is_unit
+            or (is_lone and "received" in said.meanings)
+            or ((is_other or values in out) and (is_named or is_note))
+        ):
+            text = Phrase(
+                "the rows with {text} may be of something else than {names}",
+                text=shown(" ".join(values)),
+                names=", ".join(shown(one.name) for one in figures),
+            )
+            exports = [] if channels else [one._replace(channel=EXPORT) for one in figures]
+            yield Doubt("--columns", text, (*as_columns(figures), *(as_columns(exports) if exports else ())))
             return
 
 
