@@ -65,7 +65,11 @@ class Language:
     def number(self, value: int | Decimal, places: int = 0) -> str:
         """Return a number rounded half to even, with grouped thousands."""
         rounded = round(Decimal(value), places) + 0  # without the sign of a negative zero
-        return f"{rounded:,.{places}f}".translate(self._symbols)
+        return self.notation(f"{rounded:,.{places}f}")
+
+    def notation(self, number: str) -> str:
+        """Return a number, given as `1,234.5`, in the notation of the language."""
+        return number.translate(self._symbols)
 
     def money(self, units: int, currency: str) -> str:
         """Return an amount, given in units of 10^-13: `£2.31`."""

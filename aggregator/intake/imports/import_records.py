@@ -203,6 +203,11 @@ def _decoded(body: str) -> ImportRecord:
 # Taking back
 
 
+def can_undo(record: ImportRecord, cutoff: int) -> bool:
+    """Whether an import can be undone: its rows are kept, since it came after the retention cutoff (UTC seconds)."""
+    return record.state != UNDONE and record.at >= cutoff
+
+
 def check_undo(store: Store, record: ImportRecord) -> Device:
     """Return the device of an import that can be taken back. Raises ConfigurationError for another one."""
     device = store.device(record.device_id)
@@ -210,7 +215,7 @@ def check_undo(store: Store, record: ImportRecord) -> Device:
         raise ConfigurationError(
             f"{record.id} was taken back already, on {iso_utc(record.undone_at)}; import the file again to have it back"
         )
-    if store.retention_cutoff(record.device_id) > record.at:
+    if not can_undo(record, store.retention_cutoff(record.device_id)):
         raise ConfigurationError(
             f"{record.id} cannot be taken back any more: of what came in on {iso_utc(record.at)} only the charts are"
             " kept, and no longer the rows"

@@ -8,18 +8,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import Phrase, Refused, shown
+from aggregator.core.errors import Phrase, Refused, chained, shown
 from aggregator.core.periods import DAY_S, HOUR, day_of, day_start
-from aggregator.intake.imports.looks import (
-    Look,
-    as_columns,
-    candidates,
-    one_of,
-    seen,
-    short_of_ends,
-    told_of,
-    unknown_unit,
-)
+from aggregator.intake.imports import looks
 from aggregator.intake.imports.rows import Layout, RowReader
 from aggregator.intake.imports.understanding import Choice, Doubt, Known, row_filter
 from aggregator.intake.imports.vocabulary import (
@@ -32,7 +23,6 @@ from aggregator.intake.imports.vocabulary import (
     UNITS,
     VOLUME_M3,
     WATTS,
-    Figure,
     Roles,
     hour_number,
     said_by,
@@ -50,7 +40,8 @@ from aggregator.intake.tables.row_times import share_of_usual, smallest_step, us
 from aggregator.intake.tables.text_tables import is_number
 
 SAMPLE_ROWS = 2000  # that are judged
-BY_MIDNIGHT = "the first row is at midnight"
+BY_MIDNIGHT = Phrase("the first row is at midnight")
+_START, _END = Phrase("the start of the interval"), Phrase("the end of the interval")
 _YEAR_FIRST = re.compile(r"\s*[0-9]{4}|[^0-9]*[0-9]{9}")
 _NUMERIC_DATE = re.compile(r"\s*[0-9]{1,2}[-/.][0-9]{1,2}[-/.]")
 
@@ -91,6 +82,14 @@ def edge_doubt(what: str) -> Doubt:
     return Doubt("--time", text, ("start", "end"))
 
 
+def _either(words: Sequence[str]) -> str:
+    return chained("{one} or {other}", words)
+
+
+def _in_unit(kind: str, unit: str) -> Phrase:
+    return Phrase("{kind} in {unit}", kind=kind, unit=unit)
+
+
 class _Judge:
     """One file's candidates, one question after the other."""
 
@@ -104,7 +103,7 @@ class _Judge:
         is_profiled: bool,
         later: int,
     ) -> None:
-        roles = roles._replace(figures=tuple(one_of(one, rows) for one in roles.figures))
+        roles = roles._replace(figures=tuple(looks.one_of(one, rows) for one in roles.figures))
         self.names, self.roles, self.known, self.is_profiled, self.later = names, roles, known, is_profiled, later
         self.choices: list[Choice] = []
         self.doubts, self.ats = list[Doubt](), list[int]()  # the times of the rows, each once, ascending
@@ -118,10 +117,10 @@ class _Judge:
         if 0 in self.numbers:
             self.layout = self.layout._replace(is_ordinal=False, first_hour=0)
 
-    def _choose(self, what: str, value: str, why: str) -> None:
+    def _choose(self, what: str, value: str, why: Phrase) -> None:
         self.choices.append(Choice(what, value, why))
 
-    def _ask(self, option: str, text: str, values: Sequence[str]) -> None:
+    def _ask(self, option: str, text: Phrase, values: Sequence[str]) -> None:
         self.doubts.append(Doubt(option, text, tuple(values)))
 
     def _texts(self, place: int | None) -> list[str]:
@@ -134,13 +133,14 @@ class _Judge:
         texts = [text for one in self.roles.figures for place in one.places for text in self._texts(place)]
         named = SIGNS.get(self.known.decimal, "")
         sign, example = (named, "") if named else decimal_sign(texts, delimiter)
+        why = Phrase("as in {example}", example=example)
         if not sign and self._is_small(texts):
-            sign = "," if "," in example else "."
-            self._choose("decimal sign", "comma" if sign == "," else "point", f"{example} is no home's with thousands")
-        elif not sign:
-            self._ask("--decimal", f"{example} may have a decimal sign or one of thousands", [*SIGNS])
+            sign, why = "," if "," in example else ".", Phrase("{example} is no home's with thousands", example=example)
+        if not sign:
+            text = Phrase("{example} may have a decimal sign or one of thousands", example=example)
+            self._ask("--decimal", text, [*SIGNS])
         elif example:
-            self._choose("decimal sign", "comma" if sign == "," else "point", f"as in {example}")
+            self._choose("decimal sign", "comma" if sign == "," else "point", why)
         self.layout = self.layout._replace(decimal=sign or ".")
 
     def _is_small(self, texts: Sequence[str]) -> bool:
@@ -159,13 +159,15 @@ class _Judge:
         told = {order: times for order, times in read.items() if len(times) >= enough}
         order, why = order_of(told)
         if len(told) > 1 and len(self.rows) >= SAMPLE_ROWS and len({*map(tuple, told.values())}) == 1:
-            why = why if _YEAR_FIRST.match(self.rows[0][self.roles.time]) else ""  # a later day may tell them apart
+            why = why if _YEAR_FIRST.match(self.rows[0][self.roles.time]) else None  # a later day may tell them apart
         example = next(iter(self._texts(self.roles.time)), "")
         if not told:
-            self._ask("--columns", f"{shown(example)} is no time of the past that is known", ())
+            text = Phrase("{example} is no time of the past that is known", example=shown(example))
+            self._ask("--columns", text, ())
         elif not why:
             options = [name for name, one in ORDERS.items() if one in told]
-            self._ask("--dates", f"{example} may be {' or '.join(options)}", options)
+            text = Phrase("{example} may be {orders}", example=example, orders=_either(options))
+            self._ask("--dates", text, options)
         elif _NUMERIC_DATE.match(example):
             self._choose("dates", next(name for name, one in ORDERS.items() if one == order), why)
         self.layout = self.layout._replace(order=order)
@@ -188,7 +190,7 @@ class _Judge:
 
     def meters(self) -> None:
         """Ask which meter or category is meant, where rows of one time tell of several."""
-        found = told_of(self.names, self.rows, self.roles, self.known, self.later)
+        found = looks.told_of(self.names, self.rows, self.roles, self.known, self.later)
         self.layout = self.layout._replace(judged=found.judged, is_gas=found.is_gas)
         self.doubts += found.doubts
 
@@ -201,19 +203,14 @@ class _Judge:
         kinds = {one.kind for one in figures} - {""}
         unit = self.known.unit or next((one.unit for one in figures if one.unit), said.unit)
         kind = self.known.figure_kind or (POWER if unit in WATTS else next(iter(kinds), said.kind))
-        if not unit and not self.is_profiled and (foreign := unknown_unit(figures)):
-            self._ask("--unit", f"the unit {shown(foreign)} is not known", UNITS)
+        if not unit and not self.is_profiled and (foreign := looks.unknown_unit(figures)):
+            self._ask("--unit", Phrase("the unit {name} is not known", name=shown(foreign)), UNITS)
         if unit == VOLUME_M3 and self.known.meter == "electricity":
-            self._ask("--device", "m³ are of a gas meter, and the device is one of electricity", ())
-        energies = [one for one in figures if not one.kind and not self._is_register(one)]
-        if REGISTER in kinds and energies and not self.known.figure_kind:
-            names = ", ".join(shown(one.name) for one in energies)
-            text = Phrase("{names} are energies beside registers: name one kind", names=names)
-            registers = [one for one in figures if one.kind == REGISTER]
-            self._ask("--columns", text, (*as_columns(energies), *as_columns(registers)))
-        look = seen(figures, self.rows, self.layout)
+            self._ask("--device", Phrase("m³ are of a gas meter, and the device is one of electricity"), ())
+        self.doubts += [] if self.known.figure_kind else looks.mixed_kinds(figures, self.rows, self.layout)
+        look = looks.seen(figures, self.rows, self.layout)
         look = look._replace(step_s=self.step_s or look.step_s)
-        found = candidates(figures, kind, unit, look, self.known)
+        found = looks.candidates(figures, kind, unit, look, self.known)
         self._note(found, kind, unit, look)
         chosen, unit = found[0] if found else (kind or ENERGY, unit or "kWh")
         has_register = any(one.kind == REGISTER for one in self.roles.figures)
@@ -223,26 +220,22 @@ class _Judge:
             kind=chosen, unit=unit, is_instant=chosen == REGISTER or (chosen == POWER and is_held)
         )
 
-    def _is_register(self, figure: Figure) -> bool:
-        look = seen((figure,), self.rows, self.layout)
-        return look.is_register or look.rises + look.falls == 0
-
-    def _note(self, found: Sequence[tuple[str, str]], kind: str, unit: str, look: Look) -> None:
+    def _note(self, found: Sequence[tuple[str, str]], kind: str, unit: str, look: looks.Look) -> None:
         kinds, units = list(dict.fromkeys(one for one, _ in found)), list(dict.fromkeys(one for _, one in found))
         if len(kinds) > 1:
-            self._ask("--kind", f"the figures may be {' or '.join(kinds)}: {look.said}", kinds)
+            text = Phrase("the figures may be {kinds}: {seen}", kinds=_either(kinds), seen=look.said)
+            self._ask("--kind", text, kinds)
         elif len(units) > 1:
-            self._ask("--unit", f"the figures may be in {' or '.join(units)}", units)
+            self._ask("--unit", Phrase("the figures may be in {units}", units=_either(units)), units)
         elif not found and not unit:
-            self._ask("--unit", "no unit makes the figures the power of a home", UNITS)
+            self._ask("--unit", Phrase("no unit makes the figures the power of a home"), UNITS)
         elif not found:
-            self._ask(
-                "--kind", f"as {kind or ENERGY} in {unit} the figures are not those of a home", (ENERGY, REGISTER)
-            )
+            text = Phrase("as {what} the figures are not those of a home", what=_in_unit(kind or ENERGY, unit))
+            self._ask("--kind", text, (ENERGY, REGISTER))
         elif not kind and kinds == [REGISTER]:
-            self._choose("figures", f"register in {units[0]}", look.said)
+            self._choose("figures", _in_unit(REGISTER, units[0]), look.said)
         elif not unit:
-            self._choose("figures", f"{kinds[0]} in {units[0]}", "only so is the power that of a home")
+            self._choose("figures", _in_unit(kinds[0], units[0]), Phrase("only so is the power that of a home"))
 
     # Start or end
 
@@ -253,7 +246,9 @@ class _Judge:
             if self.roles.hours:
                 self.layout = self.layout._replace(is_ordinal=False, first_hour=0)
         elif self.roles.end is not None:
-            self.layout = self.layout._replace(edge="start", short_s=short_of_ends(RowReader(self.layout), self.rows))
+            self.layout = self.layout._replace(
+                edge="start", short_s=looks.short_of_ends(RowReader(self.layout), self.rows)
+            )
         elif self.roles.hours:
             self._numbered_hours(edge)
         else:
@@ -263,7 +258,8 @@ class _Judge:
         """Decide hours that are numbers: from 1 on they are hours of the day, else clock times."""
         is_from_one = 0 not in self.numbers and self.roles.hours in self.numbers and edge != "start"
         if is_from_one:
-            self._choose("hours", f"numbered from 1 to {max(self.numbers)}", "hour 1 begins at midnight")
+            value = Phrase("numbered from 1 to {last}", last=max(self.numbers))
+            self._choose("hours", value, Phrase("hour 1 begins at midnight"))
         elif not edge:
             edge = self._edge_by_midnight()
         edge = "end" if edge == "end" and not is_from_one else "start"
@@ -275,18 +271,18 @@ class _Judge:
         if self.step_s >= DAY_S - HOUR or len(self.ats) < 2:
             if not any(re.search(r"[0-9]:[0-9]", text) for text in texts):
                 return "start"
-            self._ask_edge("the interval" if self.step_s < DAY_S - HOUR else "the day")
+            self.doubts.append(edge_doubt("the interval" if self.step_s < DAY_S - HOUR else "the day"))
         elif any("24:00" in text for text in texts):
-            self._choose("times", "the end of the interval", "24:00 is the end of a day")
+            self._choose("times", _END, Phrase("24:00 is the end of a day"))
             return "end"
         elif (first := self._after_midnight()) == {0} and not self._ends_at_midnight():
-            self._choose("times", "the start of the interval", BY_MIDNIGHT)
+            self._choose("times", _START, BY_MIDNIGHT)
             return "start"
         elif first == {self.step_s} and len(self.ats) >= DAY_S // self.step_s:
-            self._choose("times", "the end of the interval", "the first row is one interval after midnight")
+            self._choose("times", _END, Phrase("the first row is one interval after midnight"))
             return "end"
         else:
-            self._ask_edge("the interval")
+            self.doubts.append(edge_doubt("the interval"))
         return ""
 
     def _after_midnight(self) -> set[int]:
@@ -302,9 +298,6 @@ class _Judge:
         is_whole = len(self.rows) < SAMPLE_ROWS and self.ats[-1] - self.ats[0] >= DAY_S - HOUR
         return is_whole and any(self.ats[-1] == day_start(day_of(self.ats[-1], zone), zone) for zone in zones)
 
-    def _ask_edge(self, what: str) -> None:
-        self.doubts.append(edge_doubt(what))
-
     # Direction
 
     def direction(self) -> None:
@@ -319,10 +312,11 @@ class _Judge:
             self.layout = self.layout._replace(direction=NET)
         elif unnamed and not self.roles.categories:
             if not self.is_profiled and any(said_by(one.name).is_foreign for one in unnamed):
-                text = f"the direction of {shown(unnamed[0].name)} is not known"
+                text = Phrase("the direction of {names} is not known", names=shown(unnamed[0].name))
                 self._ask("--direction", text, (IMPORT, EXPORT))
             texts = [text for one in unnamed for place in one.places for text in self._texts(place)]
             signed = [text[0] == "-" for text in texts if re.search("[1-9]", text)]
             if any(signed):
                 options = (EXPORT,) if all(signed) else (NET, IMPORT)
-                self._ask("--direction", "figures are below zero: net energy, negative for export?", options)
+                text = Phrase("figures are below zero: net energy, negative for export?")
+                self._ask("--direction", text, options)

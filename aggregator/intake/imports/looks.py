@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import Phrase, Refused, shown
+from aggregator.core.errors import Phrase, Refused, chained, shown
 from aggregator.core.periods import HOUR
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.imports.rows import FACTORS, Layout, RowReader
@@ -145,6 +145,16 @@ def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layou
     return look if look.step_s else look._replace(step_s=length)  # of one row
 
 
+def mixed_kinds(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layout) -> list[Doubt]:
+    """Ask which figures count where energies stand beside registers: a file is read as one kind."""
+    registers = [one for one in figures if one.kind == REGISTER]
+    looks = [(one, seen((one,), rows, layout)) for one in figures if registers and not one.kind]
+    energies = [one for one, look in looks if not look.is_register and look.rises + look.falls]
+    names = ", ".join(shown(one.name) for one in energies)
+    text = Phrase("{names} may be energies beside registers: which of the two count?", names=names)
+    return [Doubt("--columns", text, (*as_columns(energies), *as_columns(registers)))] if energies else []
+
+
 def short_of_ends(reader: RowReader, rows: Sequence[Sequence[str]]) -> int:
     """Return by how many seconds the ends in rows are early: a minute or a second, where they are 00:29 of 00:30."""
     lengths = Counter[int]()
@@ -218,7 +228,8 @@ def told_of(names: Sequence[str], rows: Sequence[Row], roles: Roles, known: Know
         columns = zip(roles.categories, zip(*same, strict=True), strict=True)
         place, texts = next(((place, {*some}) for place, some in columns if len({*some}) > 1), (0, set()))
         options = tuple(f"{names[place]}={value}" for value in sorted(texts))
-        doubts.append(Doubt("--where", f"several rows of one time tell of {' and '.join(sorted(texts))}", options))
+        text = Phrase("several rows of one time tell of {names}", names=chained("{one} and {other}", sorted(texts)))
+        doubts.append(Doubt("--where", text, options))
     return CategoriesTold(tuple(doubts), tuple(dict.fromkeys(category)), is_gas)
 
 
@@ -234,7 +245,8 @@ def _meters(
         if len({(key, row[place]) for key, row in zip(keys, rows, strict=True)}) > once + once // 50:
             values = Counter(text for row in rows if (text := row[place].strip()))
             options = tuple(f"{names[place]}={value}" for value, _ in values.most_common(12))
-            yield Doubt("--where", f"the file has {len(values)} different {names[place]}", options)
+            text = Phrase("the file has {number} different {name}", number=len(values), name=names[place])
+            yield Doubt("--where", text, options)
             return
 
 
