@@ -208,17 +208,15 @@ class _Judge:
         if unit == VOLUME_M3 and self.known.meter == "electricity":
             self._ask("--device", Phrase("m³ are of a gas meter, and the device is one of electricity"), ())
         self.doubts += [] if self.known.figure_kind else looks.mixed_kinds(figures, self.rows, self.layout)
-        look = looks.seen(figures, self.rows, self.layout)
-        look = look._replace(step_s=self.step_s or look.step_s)
+        look = looks.seen(figures, self.rows, self.layout, self.step_s)
         found = looks.candidates(figures, kind, unit, look, self.known)
         self._note(found, kind, unit, look)
         chosen, unit = found[0] if found else (kind or ENERGY, unit or "kWh")
         has_register = any(one.kind == REGISTER for one in self.roles.figures)
         is_irregular = self.way != 0 and share_of_usual(self.ats) < 0.6
         is_held = self.roles.end is None and (self.step_s <= 60 or is_irregular or has_register)
-        self.layout = self.layout._replace(
-            kind=chosen, unit=unit, is_instant=chosen == REGISTER or (chosen == POWER and is_held)
-        )
+        is_instant = chosen == REGISTER or (chosen == POWER and is_held)
+        self.layout = self.layout._replace(kind=chosen, unit=unit, is_instant=is_instant)
 
     def _note(self, found: Sequence[tuple[str, str]], kind: str, unit: str, look: looks.Look) -> None:
         kinds, units = list(dict.fromkeys(one for one, _ in found)), list(dict.fromkeys(one for _, one in found))
@@ -246,9 +244,8 @@ class _Judge:
             if self.roles.hours:
                 self.layout = self.layout._replace(is_ordinal=False, first_hour=0)
         elif self.roles.end is not None:
-            self.layout = self.layout._replace(
-                edge="start", short_s=looks.short_of_ends(RowReader(self.layout), self.rows)
-            )
+            short_s = looks.short_of_ends(RowReader(self.layout), self.rows)
+            self.layout = self.layout._replace(edge="start", short_s=short_s)
         elif self.roles.hours:
             self._numbered_hours(edge)
         else:

@@ -124,8 +124,8 @@ def one_of(figure: Figure, rows: Sequence[Sequence[str]]) -> Figure:
     return figure._replace(is_one_of=is_one_of)
 
 
-def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layout) -> Look:
-    """Return how the main figure of rows looks, in order of time."""
+def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layout, step_s: int = 0) -> Look:
+    """Return how the main figure of rows looks, in order of time; `step_s` is their step, where it is known."""
     main = next((one for one in figures if one.channel != EXPORT), figures[0])
     selected = [tuple(row[place] for place in layout.roles.categories) for row in rows]
     usual = Counter(selected).most_common(1)[0][0] if selected else ()
@@ -142,7 +142,7 @@ def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layou
             continue
     ats = sorted(points)
     look = look_of([points[at] for at in ats], ats, has_end=layout.roles.end is not None)
-    return look if look.step_s else look._replace(step_s=length)  # of one row
+    return look._replace(step_s=step_s or look.step_s or length)
 
 
 def mixed_kinds(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layout) -> list[Doubt]:
