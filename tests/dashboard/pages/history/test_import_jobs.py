@@ -176,6 +176,12 @@ def test_a_former_households_file_ends_and_blocks_nobody(home: Home, store: Stor
     ended()
 
 
+def test_a_record_of_another_household_blocks_nobody(home: Home, store: Store) -> None:
+    put(store, ImportJob("a", "cad-1", "former", "household Fay", "meter.csv", READY, beat=int(time.time())))
+    assert home.bring(csv_of()).location == URL
+    home.press("cancel")
+
+
 @pytest.mark.parametrize(("start", "is_kept"), [(0, True), (50, False)])
 def test_an_erasure_takes_the_job_of_its_own_household(store: Store, start: int, *, is_kept: bool) -> None:
     job = ImportJob("a", "cad-1", "willow", "household Will", "meter.csv", READY, beat=60)
