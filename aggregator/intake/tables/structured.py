@@ -206,8 +206,8 @@ def table_apart(stream: BinaryIO, origin: Origin) -> Iterator[FileTable]:
         )
         os.lseek(stream.fileno(), place, os.SEEK_SET)
         if done.returncode == _REFUSED:
-            text, values = orjson.loads(done.stderr.splitlines()[-1])
-            raise ConfigurationError(text if values is None else Phrase(text, **values))
+            template, values = orjson.loads(done.stderr.splitlines()[-1])
+            raise ConfigurationError(template if values is None else Phrase(template, **values))
         if done.returncode < 0 or done.returncode == _FULL:
             raise ConfigurationError(_TOO_MUCH)
         if done.returncode:
