@@ -10,11 +10,11 @@ import orjson
 import pytest
 
 from aggregator.core.documents import Device
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Phrase
 from aggregator.demo.feed import mark_as_demo
 from aggregator.erasure.erasure_plan import ErasedStay
 from aggregator.erasure.erasure_rules import erase_device_records
-from aggregator.intake.imports.import_records import UNDONE, imports_of
+from aggregator.intake.imports.import_records import TAKING, UNDOING, UNDONE, imports_of
 from aggregator.intake.imports.understanding import Brake, Understanding
 from aggregator.store.collections import IMPORT_FINDINGS, IMPORT_JOBS
 from aggregator.store.port import Store
@@ -25,7 +25,7 @@ from aggregator.waterfall.pricing import move
 from dashboard.accounts.users import SUPPORT
 from dashboard.pages.account.sign_in_page import demo_user
 from dashboard.pages.history import history_page, import_job, import_jobs
-from dashboard.pages.history.import_job import CANCELLED, CONFIRMED, READY, TAKING, ImportJob
+from dashboard.pages.history.import_job import CANCELLED, CONFIRMED, READY, ImportJob
 from dashboard.pages.history.import_jobs import ImportJobs
 from dashboard.web.request_guard import too_much_answer
 from tests.dashboard import homes
@@ -141,7 +141,7 @@ def test_an_undo_that_waits_for_its_turn_gives_signs_of_life(home: Home, store: 
         until(lambda: stored(store)["beat"] > 1)
         found = jobs.find(HOME)
         assert found
-        assert found.state == import_job.UNDOING
+        assert found.state == UNDOING
     ended()
     assert [one.state for one in imports_of(store, "cad-1")] == [UNDONE]
     assert import_wh(store) == 0
@@ -207,7 +207,7 @@ def test_a_beat_is_small_and_what_is_said_is_bounded(home: Home, store: Store) -
 
 
 def test_only_answers_that_can_help_are_offered_and_each_once() -> None:
-    brake = Brake("clock", "twice in autumn", "--timezone, like --timezone Europe/London or UTC")
+    brake = Brake("clock", Phrase("twice in autumn"), "--timezone, like --timezone Europe/London or UTC")
     found = Understanding("CSV", (), brakes=(brake,))
     offered = import_job.question_of(found)["options"]
     assert offered == [("--timezone", "UTC"), ("--allow", "clock")]
