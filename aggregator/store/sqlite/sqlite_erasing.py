@@ -2,16 +2,25 @@
 
 Each connection overwrites a deleted row within its page (`secure_delete = FAST`, no write more). A page that
 became free as a whole keeps its bytes, one that was divided keeps those of rows that moved, and the log keeps earlier
-pages. So `scrub` writes the file anew, once an erasure: others read on meanwhile, and write once it is done, about a
-second later for 100 MB.
+pages. So `scrub` writes the file anew: others read on meanwhile, and write once it is done, a second later for 100 MB
+and 100 s later for 10 GB. The log is as long as the file then, until no reader needs an earlier page; so none is
+written anew on top of a log that cannot be shortened.
 """
 
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
 from aggregator.core.blocks import pack_block, unpack_block
-from aggregator.core.errors import StoreAway
+from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.core.periods import HALF_HOUR, LEVELS, block_start
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.store.port import is_feed
 from aggregator.store.sqlite.sqlite_layers import SqliteLayers
+
+TRIES, PAUSE_S = 100, 0.1  # to shorten the log while others read an earlier state
+COPIES = 2  # of the file while it is written anew: a temporary one, and the log
 
 
 class SqliteErasing(SqliteLayers):
@@ -63,18 +72,37 @@ class SqliteErasing(SqliteLayers):
         with self.transaction():
             self._run("DELETE FROM prices WHERE device_id = ? AND start >= ? AND start < ?", device_id, start, end)
 
-    def scrub(self) -> bool:
-        """Write the file anew without what deleted rows have left, and shorten the log; return whether more is left."""
-        self._run("PRAGMA shrink_memory")  # page 1 is read again: else its counter of changes may stay as it is
-        return not (self._at_once("VACUUM") and self._at_once("PRAGMA wal_checkpoint(TRUNCATE)"))
+    def scrub(self) -> Iterator[None]:
+        """Write the file anew without what deleted rows have left, and shorten the log, with pauses for its readers.
 
-    def _at_once(self, statement: str) -> bool:
-        """Run a statement on the whole file, unless others use it at this moment; return whether it was done."""
-        self._run("PRAGMA busy_timeout = 0")
-        try:
-            row = self._one(statement)
-        except StoreAway:
-            return False
-        finally:
-            self._run(f"PRAGMA busy_timeout = {int(1000 * self._busy_s)}")
-        return not row or row[0] == 0
+        Raises StoreAway where others read or write for long, StoreUnusable where the disk has too little room.
+        """
+        yield from self._shorten_log()
+        self._check_room()
+        self._run("PRAGMA shrink_memory")  # page 1 is read again: else its counter of changes may stay as it is
+        self._run("VACUUM")
+        yield from self._shorten_log()
+
+    def _shorten_log(self) -> Iterator[None]:
+        for _ in range(TRIES):
+            self._run("PRAGMA busy_timeout = 0")  # a wait within SQLite would hold the write lock
+            try:
+                is_busy = self._one("PRAGMA wal_checkpoint(TRUNCATE)")[0]
+            except StoreAway:
+                is_busy = True
+            finally:
+                self._run(f"PRAGMA busy_timeout = {int(1000 * self._busy_s)}")
+            if not is_busy:
+                return
+            yield
+            time.sleep(PAUSE_S)
+        raise StoreAway(f"{self._path} is read by others, so that its log keeps deleted rows; try again, after backups")
+
+    def _check_room(self) -> None:
+        pages, unused, size = (self._one(f"PRAGMA {name}")[0] for name in ("page_count", "freelist_count", "page_size"))
+        need, free = COPIES * (pages - unused) * size, shutil.disk_usage(Path(self._path).parent).free
+        if free < need:
+            raise StoreUnusable(
+                f"{self._path} keeps deleted rows: to write it anew needs {need / 1e6:.0f} MB of its disk, which has"
+                f" {free / 1e6:.0f} MB free; free some space"
+            )

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import orjson
 
 from aggregator.core.blocks import pack_block, unpack_block
 from aggregator.core.periods import HALF_HOUR, block_start
@@ -62,7 +63,16 @@ INTERVALS = f"""
 SELECT {", ".join(Interval._fields)}, {INTACT["intervals"]} FROM intervals
 WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start, end
 """  # noqa: S608 - constants
-DROP_DAMAGED = f"DELETE FROM recent WHERE device_id = ? AND at BETWEEN ? AND ? AND NOT ({INTACT['recent']})"  # noqa: S608 - constants
+_CANNOT_BE_READ = {  # columns and rows of a half hour
+    "recent": (CHECKED["recent"], f"recent WHERE device_id = ? AND at BETWEEN ? AND ? AND NOT ({INTACT['recent']})"),
+    "readings": (
+        ("device_id", "start", "written", "body"),
+        "readings WHERE device_id = ? AND start BETWEEN ? AND ?",
+    ),
+}
+_PUT_ASIDE = """
+UPDATE aside SET body = CAST(coalesce(body, x'') || ? AS BLOB) WHERE device_id = ? AND level = 'readings' AND key = ?
+"""
 
 
 class SqliteLayers(SqliteLive):
@@ -106,6 +116,8 @@ class SqliteLayers(SqliteLive):
 
     def _erase_layers(self, device_id: str, start: int, end: int) -> None:
         """Delete the readings of layers from `start` to before `end`, and the intervals that overlap this time."""
+        whole = (device_id, start, end - HALF_HOUR)
+        self._run("DELETE FROM layers WHERE device_id = ? AND start BETWEEN ? AND ?", *whole)
         query = f"SELECT {', '.join(CHECKED['layers'])}, {INTACT['layers']} FROM layers"  # noqa: S608 - constants
         rows = self._all(
             f"{query} WHERE device_id = ? AND start BETWEEN ? AND ?", device_id, start - LONGEST_INTERVAL_S, end
@@ -121,6 +133,18 @@ class SqliteLayers(SqliteLive):
             if kept or left:
                 bodies = (pack_block(block, kept) if kept else None, pack_intervals(left) if left else None)
                 self._run(_PUT, device_id, block, layer, written, *bodies)
+
+    def _move_aside(self, table: str, device_id: str, start: int) -> int:
+        """Append the rows of a half hour that cannot be read to its quarantined key, and delete them; return how many.
+
+        Each is a line, a JSON list of its columns; the text of a column has a character for each byte (Latin-1).
+        """
+        columns, rows = _CANNOT_BE_READ[table]
+        span = (device_id, start, start + HALF_HOUR - 1)
+        found = self._all(f"SELECT {', '.join(f'CAST({one} AS BLOB)' for one in columns)} FROM {rows}", *span)  # noqa: S608 - constants
+        texts = [[None if one is None else one.decode("latin-1") for one in row] for row in found]
+        self._run(_PUT_ASIDE, b"".join(orjson.dumps(row) + b"\n" for row in texts), device_id, str(start))
+        return self._run(f"DELETE FROM {rows}", *span)  # noqa: S608 - constants
 
     def _imported_readings(self, layer: int, *span: Any) -> list[Reading]:  # noqa: ANN401 - device, first, last
         rows = [row for row in self._all(_LAYERS.format("readings"), *span) if row[1] == layer]
