@@ -7,6 +7,7 @@
     const EVERY = 10 * SECOND; // between readings
     const MARGIN = SECOND; // a reading needs a moment to arrive
     const SOONEST = 2 * SECOND;
+    const SLOWER = 1.1; // at each question for a home's first device, up to a minute
     const REFRESHES = 3; // polls between two refreshes of the whole page
     const PATIENCE = 5 * SECOND; // with an answer
     const ASLEEP = 5 * SECOND; // a longer pause between beats: the browser slept
@@ -14,8 +15,7 @@
     const setProps = (id, props) => window.dash_clientside.set_props(id, props);
 
     let heard = Date.now();
-    let isLost = false;
-    let isOver = false; // the session
+    let [isLost, isOver] = [false, false]; // the server; the session
     let waiting = Date.now(); // since when an answer is awaited
     let asked = Date.now();
     let due = Infinity;
@@ -102,7 +102,7 @@
             [polls, due] = [REFRESHES - 1, 0];
         }
         beaten = now;
-        const every = isAwaited ? Math.min(words.poll, SOONEST) : words.poll;
+        const every = isAwaited ? Math.min(Math.min(words.poll, SOONEST) * SLOWER ** polls, MINUTE * SECOND) : words.poll;
         // Dash drops the answer to a question that is asked again.
         const isDue = now >= Math.min(due, asked + every) && !(waiting && now - waiting < PATIENCE);
         let refresh = null;

@@ -32,7 +32,7 @@ from aggregator.intake.imports.recognise import Progress, Recognised, recognised
 from aggregator.intake.imports.understanding import BRAKES, PROFILES, Doubt, Known, answered, named_columns
 from aggregator.intake.imports.vocabulary import ENERGY, EXPORT, IMPORT, NET, POWER, REGISTER, UNITS
 from aggregator.intake.tables.notation import ORDERS, SIGNS, interval_of
-from aggregator.intake.tables.structured import STRUCTURES, open_table
+from aggregator.intake.tables.structured import STRUCTURES, table_apart
 from aggregator.settings import Settings
 from aggregator.store import new_entry
 from aggregator.store.port import Store
@@ -166,7 +166,8 @@ def _certain(
     """Return the file as recognised, once nothing is in doubt; ask, or exit with the option that decides."""
     progress = stack.enter_context(bar("Reading", os.fstat(stream.fileno()).st_size))
     while True:
-        found = stack.enter_context(recognised(open_table(stream, origin), known, allow, progress))
+        table = stack.enter_context(table_apart(stream, origin))
+        found = stack.enter_context(recognised(table, known, allow, progress))
         for line in found.understanding.lines(known.zone):
             click.echo(line)
         if not found.understanding.doubts:

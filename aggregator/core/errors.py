@@ -9,8 +9,9 @@ WattfallError
 └── StoreAway           retry: the store is busy or out of reach for the moment
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import reduce
 
 
 class Phrase(str):
@@ -24,6 +25,11 @@ class Phrase(str):
         made = super().__new__(cls, template.format(**values))
         made.template, made.values = template, values
         return made
+
+
+def chained(template: str, parts: Iterable[str]) -> str:
+    """Return parts as one Phrase; `template` joins `one` and `other`."""
+    return reduce(lambda one, other: Phrase(template, one=one, other=other), parts)
 
 
 class WattfallError(Exception):

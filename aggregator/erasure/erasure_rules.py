@@ -58,6 +58,10 @@ def _by_key(stay: ErasedStay, key: str, body: str) -> str | None:
     return None if stay.start <= int(key) < stay.end else body
 
 
+def _by_beat(stay: ErasedStay, _key: str, body: str) -> str | None:
+    return None if stay.start <= orjson.loads(body)["beat"] < stay.end else body
+
+
 def _by_import(stay: ErasedStay, _key: str, body: str) -> str | None:
     """Take what an import tells of its file and its energy; its number stays, which names its layer."""
     known = orjson.loads(body)
@@ -80,7 +84,8 @@ OF_DEVICE: Mapping[Collection, Rule] = {
     rows.CLAIMS_NEWEST: _gone,
     rows.TARIFF_BEFORE: _gone,
     rows.IMPORTS: _by_import,
-    rows.IMPORT_JOBS: _gone,
+    rows.IMPORT_JOBS: _by_beat,
+    rows.IMPORT_FINDINGS: _by_beat,
 }
 # Rows that functions of their own walk: `erase_device_records`, `erase_person`, the audit, requests.
 WALKED = {

@@ -95,8 +95,9 @@ SPOOL = Collection("spool", "device and number", "nobody", FOR_EVER, "messages t
 IMPORTS = Collection("imports/{device}", "number", "device", FOR_EVER, "an import: its file, how it was read, totals")
 
 IMPORT_JOBS = Collection(
-    "import-jobs", "device", "device", 2 * HOUR, "a file that is looked at or taken in, or an import taken back"
+    "import-jobs", "device", "device", 2 * HOUR, "a file that is looked at or imported, or an import undone"
 )
+IMPORT_FINDINGS = Collection("import-jobs/findings", "device", "device", 2 * HOUR, "what the page says of that file")
 
 # Waterfall: `retention`
 
@@ -193,6 +194,7 @@ COLLECTIONS: tuple[Collection, ...] = (
         SPOOL,
         IMPORTS,
         IMPORT_JOBS,
+        IMPORT_FINDINGS,
     ),
     *(CLAIMS, CLAIMS_NEWEST),
     *(BACKFILLED, ESTIMATED_GAPS),

@@ -144,7 +144,7 @@ def record_import(
     A file's name may name a person: it is in the reason, which an erasure takes, and not in the details, which stay.
     """
     reason = check_reason(reason)
-    said = f"{reason} ({file})"[:LONGEST_REASON] if file else reason
+    said = f"{reason}: {file}"[:LONGEST_REASON] if file else reason
     audit.append(who, "import", device_id, said, now, {"undone": undone} if undone else {})
 
 

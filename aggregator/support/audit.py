@@ -18,7 +18,7 @@ completes later entries first.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from secrets import token_hex
 from typing import NamedTuple
 
@@ -31,11 +31,12 @@ from aggregator.core.periods import FOR_EVER, HOUR, Window
 from aggregator.store.collections import AUDIT, AUDIT_DAYS, AUDIT_GRANTS, AUDIT_HEAD, AUDIT_OF_DEVICE, AUDIT_OF_PERSON
 from aggregator.store.occupancies import occupancies, seen_instants
 from aggregator.store.port import Store
-from aggregator.store.stored_records import LAST_KEY
+from aggregator.store.stored_records import LAST_KEY, Record
 from aggregator.support import audit_people
 from aggregator.support.audit_entry import ACTIONS as ACTIONS
 from aggregator.support.audit_entry import (
     FIRST,
+    HOUSEHOLD,
     NO_KEY,
     ChainKeys,
     check_reason,
@@ -167,8 +168,9 @@ class Audit:
         first_day: str | None = None,
         last_day: str | None = None,
         limit: int = PAGE,
+        is_wanted: Callable[[Entry], bool] = lambda _: True,
     ) -> list[Entry]:
-        """Return the newest entries, newest first: of a device, a person, or UTC days, both included.
+        """Return the newest wanted entries, newest first: of a device, a person, or UTC days, both included.
 
         A person is a user id, an e-mail address or a pseudonym. A copy that no writer of the chain made is left out.
         """
@@ -176,16 +178,24 @@ class Audit:
         low, high = self._numbers(first_day, last_day)
         people = (audit_people.pseudonyms(self.store, person) or [person]) if person else []
         places = [of_device(device_id)] if device_id else [of_person(one) for one in people] or [LEDGER]
-        found = [one for place in places for one in self._listed(place, low, high, limit, people, device_id)]
-        found.sort(key=lambda one: one.number, reverse=True)
-        return list(map(audit_people.naming(self.store), found[:limit]))
 
-    def seen_by_staff(self, device: Device, household: str, limit: int = 100) -> list[Seen]:
-        """Return the staff's actions in a household's stay at a device, newest first, as the household reads them."""
-        newest = self.entries(device_id=device.device_id, limit=limit)
+        def is_asked(one: Entry) -> bool:
+            return (not people or one.person in people) and device_id in ("", one.device_id) and is_wanted(one)
+
+        found = [one for place in places for one in self._listed(place, low, high, limit, is_asked)]
+        newest = sorted(found, key=lambda one: one.number, reverse=True)[:limit]
+        return list(map(audit_people.naming(self.store), newest))
+
+    def seen_by_staff(self, device: Device, household: str, limit: int) -> list[Seen]:
+        """Return what others did in a household's stay at a device, newest first, as the household reads it."""
         time = self.time_of(device.device_id, household, seen_instants(device))
-        kept = [one for one in newest if time.start <= one.at < time.end]
-        return [Seen(one.at, one.who.shown, one.action, one.reason, one.details) for one in kept]
+        found = self.entries(
+            device_id=device.device_id,
+            last_day=periods.day_of(time.end, "UTC") if time.end < FOR_EVER else None,
+            limit=limit,
+            is_wanted=lambda one: one.role != HOUSEHOLD and time.start <= one.at < time.end,
+        )
+        return [Seen(one.at, one.who.shown, one.action, one.reason, one.details) for one in found]
 
     def time_of(self, device_id: str, household: str, stay: Window) -> Window:
         """Return the time in which entries about a device tell of a household that lives there in `stay`.
@@ -211,25 +221,19 @@ class Audit:
         head = self.head()
         log.info("head %s; `wattfall audit --check %s` proves that nothing before was rewritten", head, head)
 
-    def _listed(
-        self, collection: str, low: str, high: str, limit: int, people: Sequence[str], device_id: str
-    ) -> list[Entry]:
+    def _listed(self, place: str, low: str, high: str, limit: int, is_asked: Callable[[Entry], bool]) -> list[Entry]:
         found: list[Entry] = []
         while len(found) < limit and low <= high:
-            page = self.store.records(collection, low, high, min(limit, PAGE), newest_first=True)
-            if not page:
+            if not (page := self.store.records(place, low, high, min(limit, PAGE), newest_first=True)):
                 break
-            found += [one for record in page if (one := self._entry_of(record.body, people, device_id))]
+            found += [one for record in page if is_asked(one := decode(record.body)) and self._is_whole(one, record)]
             high = key_of(int(page[-1].key) - 1)
         return found
 
-    def _entry_of(self, body: str, people: Sequence[str], device_id: str) -> Entry | None:
-        """Return the entry of a copy; None where it is not one of these people and this device, or is forged."""
-        entry = decode(body)
-        if (people and entry.person not in people) or (device_id and entry.device_id != device_id):
-            return None
+    def _is_whole(self, entry: Entry, copy: Record) -> bool:
+        """Whether a writer of the chain made a copy."""
         is_signed = entry.key_id != NO_KEY and entry.is_intact(self.keys)
-        return entry if is_signed or self.store.record(LEDGER, entry.key) == body else None
+        return is_signed or self.store.record(LEDGER, entry.key) == copy.body
 
     def _numbers(self, first_day: str | None, last_day: str | None) -> tuple[str, str]:
         """Return the keys of the first and the last entry of UTC days; without entries the first is after the last."""

@@ -39,6 +39,7 @@ LONGEST_REASON = 500  # characters
 LEAST_LETTERS = 3  # letters or digits of a reason
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"  # Hangul fillers
 _REASON = 6  # the place of the reason in a body
+HOUSEHOLD = "household"  # the role of those who act for themselves
 KEY = "key"  # the role of an API key, which is named by its whole name
 NO_KEY = ""  # the key id of an entry that was written without WATTFALL_SECRET
 

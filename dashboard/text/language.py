@@ -22,6 +22,7 @@ from babel.numbers import format_currency, get_currency_symbol, get_decimal_symb
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
+from aggregator.core.errors import Phrase
 from aggregator.core.money import UNIT_PLACES
 
 T = TypeVar("T", bound=Callable[..., str])
@@ -57,6 +58,12 @@ class Language:
         """Return the translated sentence with its values filled in."""
         return self._catalogue.gettext(sentence).format(**values)
 
+    def tell(self, sentence: object) -> object:
+        """Return a `Phrase` in this language, its values too; other values unchanged."""
+        if not isinstance(sentence, Phrase):
+            return sentence
+        return self.say(sentence.template, **{name: self.tell(value) for name, value in sentence.values.items()})
+
     def count(self, one: str, many: str, number: int, /, **values: object) -> str:
         """Return the translated singular or plural; `{number}` stands for the number."""
         form = self._catalogue.ngettext(one, many, number)
@@ -65,7 +72,11 @@ class Language:
     def number(self, value: int | Decimal, places: int = 0) -> str:
         """Return a number rounded half to even, with grouped thousands."""
         rounded = round(Decimal(value), places) + 0  # without the sign of a negative zero
-        return f"{rounded:,.{places}f}".translate(self._symbols)
+        return self.notation(f"{rounded:,.{places}f}")
+
+    def notation(self, number: str) -> str:
+        """Return a number, given as `1,234.5`, in the notation of the language."""
+        return number.translate(self._symbols)
 
     def money(self, units: int, currency: str) -> str:
         """Return an amount, given in units of 10^-13: `£2.31`."""

@@ -259,6 +259,8 @@ def too_much_answer(wait_s: int) -> Response:
     """Return the answer to somebody who asked for too much, with the seconds until the next request."""
     answer = _answer(429)
     answer.headers["Retry-After"] = str(wait_s)
+    if request.method == "GET":
+        answer.headers["Refresh"] = str(wait_s)  # a page that watches its work goes on
     answer.headers["Cache-Control"] = "no-store, private"
     return answer
 

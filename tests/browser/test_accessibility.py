@@ -143,6 +143,7 @@ STOPS = [
     "previous",
     "current",
     "tariff",
+    "history",
     "compare",
     "downloads",
     "crumbs",

@@ -99,6 +99,32 @@ def test_who_waits_for_the_first_reading_sees_it_within_seconds(copy: Copy, visi
             pass
 
 
+ASKED = """() => {
+    const [began, asked] = [Date.now(), []];
+    let at = began;
+    Date.now = () => at;
+    while (at < began + 3_600_000) {
+        at += 1000;
+        const [, refresh] = window.dash_clientside.live.beat(0, null, { poll: 10_000, unreachable: "" }, []);
+        if (refresh === at) {
+            asked.push(at);
+            window.wattfall.answered({}, { data: {} });
+        }
+    }
+    return asked.slice(1).map((one, place) => (one - asked[place]) / 1000);
+}"""
+
+
+def test_a_page_that_waits_for_ever_asks_ever_more_slowly(copy: Copy, visit: Open) -> None:
+    for address in serve(copy(nothing)):
+        page = visit("/", at=address)
+        expect(page.get_by_role("heading", name="Your first reading has not arrived yet")).to_be_visible()
+        pauses = page.evaluate(ASKED)
+    assert pauses[0] <= 3
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 60
+
+
 POSTS = "**/_dash-update-component*"
 TWICE = """() => {
     const say = (slot) => window.dash_clientside.set_props("top-region", {

@@ -1,4 +1,4 @@
-"""The whole way of a file in a real browser, without a script of ours: brought, asked, shown, taken in, taken back."""
+"""The whole way of a file in a real browser, without a script of ours: uploaded, asked, shown, imported, undone."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -51,7 +51,7 @@ def press(page: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-def test_a_file_is_asked_about_shown_taken_in_and_taken_back(
+def test_a_file_is_asked_about_shown_imported_and_undone(
     home: tuple[Store, str], visit: Open, path: Path, viewport: ViewportSize
 ) -> None:
     store, address = home
@@ -65,15 +65,15 @@ def test_a_file_is_asked_about_shown_taken_in_and_taken_back(
     page.get_by_label("It is the start").check()
     press(page, "Go on")
     expect(page.get_by_role("heading", name="This is what the file holds")).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.locator(".outcome")).to_contain_text("1,201 rows would be taken in")
+    expect(page.locator(".outcome")).to_contain_text("1,201 rows would be imported")
     assert page.locator(".filed-bars .file").count() == 26
     check(page)
-    press(page, "Take it in")
-    expect(page.get_by_role("heading", name="It is taken in")).to_be_visible(timeout=PATIENCE_MS)
+    press(page, "Import")
+    expect(page.get_by_role("heading", name="The file is imported")).to_be_visible(timeout=PATIENCE_MS)
     check(page)
-    press(page, "Bring another file")
-    page.get_by_role("link", name="Take meter.csv back").click()
+    press(page, "Upload another file")
+    page.get_by_role("link", name="Undo meter.csv").click()
     check(page)
-    press(page, "Take it back")
-    expect(page.get_by_role("heading", name="It is taken back")).to_be_visible(timeout=PATIENCE_MS)
+    press(page, "Undo")
+    expect(page.get_by_role("heading", name="The import is undone")).to_be_visible(timeout=PATIENCE_MS)
     assert [one.state for one in imports_of(store, "cad-1")] == [UNDONE]

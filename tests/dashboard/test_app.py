@@ -251,14 +251,14 @@ def test_support_sees_a_customers_page_marked_and_read_only(furnished: Store) ->
     shown = ask("/d/cad-1")["response"]
     assert (shown["home"]["hidden"], shown["visiting"]["hidden"]) == (True, False)
     assert "/desk/device/cad-1" in json.dumps(shown["visiting"])
-    assert (shown["tariff"]["children"], shown["tariff"]["href"]) == ("", None)
+    assert (shown["tariff"]["hidden"], shown["history"]["hidden"]) == (True, True)
     assert ask("/")["response"]["visiting"]["hidden"] is True
 
 
 def test_a_households_own_page_has_no_support_mark(ask: Ask) -> None:
     shown = ask("/d/cad-1")["response"]
     assert shown["visiting"]["hidden"] is True
-    assert shown["tariff"]["href"] == "/d/cad-1/tariff"
+    assert (shown["tariff"]["href"], shown["tariff"]["hidden"]) == ("/d/cad-1/tariff", False)
 
 
 def test_a_comparison_overlays_the_other_period_with_the_difference(ask: Ask) -> None:

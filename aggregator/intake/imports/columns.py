@@ -8,8 +8,9 @@ role could be two columns', it is a `Doubt` that `--columns` decides.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
-from aggregator.core.errors import ConfigurationError, shown
+from aggregator.core.errors import ConfigurationError, Phrase, Refused, shown
 from aggregator.intake.imports.understanding import FIGURE_FIELDS, TIMES, Doubt
 from aggregator.intake.imports.vocabulary import (
     CATEGORIES,
@@ -27,13 +28,16 @@ from aggregator.intake.imports.vocabulary import (
     plain,
     said_by,
 )
+from aggregator.intake.tables.notation import ORDERS, read_time, seconds_of
 
+_QUARTER_S, _FARTHEST_S = 900, 14 * 3600  # steps of the offsets of zones, and the largest
 _NAMES = 12  # columns listed in an error
 _OF_UNIT = re.compile("unit|einheit|eenheid|enh|yksik|jednost|unidad|uom")
 _PART = re.compile(
     r"\b(t[1-4]|p[1-6]|f[1-9]|f10|l[1-3]|[abc]|[1-9]|tari[ef]f? ?[1-4]|electricity[12]|rate ?[1-4]|[12]8[12])\b"
 )
 _NEED = "name them with --columns, like time=Date,import_kwh=Elec"
+NO_ROLE = "the file has the columns {names}, and {missing} among them; " + _NEED
 
 
 # Roles by content and name
@@ -46,14 +50,14 @@ def roles_of(columns: Sequence[TypedColumn]) -> tuple[Roles, list[Doubt]]:
     told_by = telling(columns)
     figures = _figures([one for one in columns if one.place not in times], bool(told_by), doubts)
     if not figures:
-        raise ConfigurationError(unknown_columns(columns, "no figure of energy"))
+        raise ConfigurationError(unknown_columns(columns, Phrase("no figure of energy")))
     used = {place for one in figures for place in one.places} | {*times} | {one.place for one in told_by}
     groups = [one.place for one in columns if one.place not in used and _may_group(one)]
     main, clock, end, end_clock = times
     is_utc = "utc" in columns[main].said.meanings
     hours = 0 if end_clock is not None else _hours_of_day(columns, clock)
     told = tuple(one.place for one in told_by)
-    constant = tuple((one.place, frozenset(one.values)) for one in _texts(columns) if one.place not in used)
+    constant = tuple((one.place, one.values) for one in _texts(columns) if one.place not in used)
     return Roles(
         main, clock, end, end_clock, edge, hours, tuple(figures), told, tuple(groups), is_utc, constant
     ), doubts
@@ -88,7 +92,7 @@ def _times(columns: Sequence[TypedColumn], doubts: list[Doubt]) -> tuple[_Times,
     dated = [one for one in every if not one.said.is_ignored] or every
     dated = [one for one in dated if len(one.values) > 1] or dated
     if not dated:
-        raise ConfigurationError(unknown_columns(columns, "no time"))
+        raise ConfigurationError(unknown_columns(columns, Phrase("no time")))
     clocks = [one for one in columns if one.type in ("clock", "hour") and not one.said.unit]
     starts = [one for one in dated if "start" in one.said.meanings]
     ends = [one for one in dated if "end" in one.said.meanings and one not in starts]
@@ -104,21 +108,29 @@ def _times(columns: Sequence[TypedColumn], doubts: list[Doubt]) -> tuple[_Times,
 
 def _main_time(candidates: Sequence[TypedColumn], has_clocks: bool, doubts: list[Doubt]) -> TypedColumn:
     rivals = [one for one in candidates if one.values != candidates[0].values]
-    utc = [one for one in candidates if "utc" in one.said.meanings] or list(filter(_is_instant, candidates))
+    utc = [one for one in candidates if "utc" in one.said.meanings]
+    utc = utc or [one for one in candidates if any(_is_instant_of(one, other) for other in candidates)]
     if not rivals or has_clocks:
         return candidates[0]
     if len(utc) == 1:
         return utc[0]
     names = [candidates[0].name, *(one.name for one in rivals)]
-    doubts.append(
-        Doubt("--columns", f"the time of a row may be {quoted(names)}", tuple(f"time={one}" for one in names))
-    )
+    text = Phrase("the time of a row may be {names}", names=quoted(names))
+    doubts.append(Doubt("--columns", text, tuple(f"time={one}" for one in names)))
     return candidates[0]
 
 
-def _is_instant(one: TypedColumn) -> bool:
-    """Whether its times have an offset or count seconds, which a local time beside it has not."""
-    return one.values[0].isdecimal() and len(one.values[0]) > 9
+def _is_instant_of(one: TypedColumn, local: TypedColumn) -> bool:
+    """Whether its times count seconds, and are those of a local time beside it: some quarter hours of a zone apart."""
+    if not all(text.isdecimal() and len(text) > 9 for text in one.values) or local.values[0].isdecimal():
+        return False
+    for order in ORDERS.values():
+        with suppress(Refused):
+            times = [[seconds_of(read_time(text, order)) for text in some] for some in (one.values, local.values)]
+            gaps = {other - at for at, other in zip(*times, strict=False)}
+            if len(gaps) < 3 and all(gap % _QUARTER_S == 0 and abs(gap) <= _FARTHEST_S for gap in gaps):
+                return True
+    return False
 
 
 def _with_clocks(
@@ -160,9 +172,7 @@ def _figures(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
         varying = [one for one in of_home if len(one.values) > 1 and not _is_id(one)]
         chosen = varying or [one for one in of_home if not _is_id(one)]
     if not chosen and candidates:
-        names = quoted(one.name for one in candidates)
-        text = f"{names} is what panels made: neither import nor export"
-        doubts.append(Doubt("--direction", text, (IMPORT, EXPORT)))
+        doubts.append(Doubt("--direction", only_made(one.name for one in candidates), (IMPORT, EXPORT)))
         chosen = candidates
     if all(one.said.kind == POWER and one not in grid for one in chosen):
         chosen = [one for one in of_home if one.said.unit in WATT_HOURS] or chosen
@@ -185,7 +195,8 @@ def _left_out(chosen: Sequence[TypedColumn], every: Sequence[TypedColumn], doubt
     others = [one for one in every if one not in chosen and one.said.unit in WATT_HOURS and not one.said.channel]
     others = [one for one in others if not one.said.kind and one.said.is_foreign]
     if {one.said.channel for one in chosen} == {IMPORT} and others:
-        text = f"the direction of {quoted(one.name for one in others)} is not known: export, or part of the import?"
+        names = quoted(one.name for one in others)
+        text = Phrase("the direction of {names} is not known: export, or part of the import?", names=names)
         named = "import_{}={}".format((chosen[0].said.unit or "kWh").lower(), "+".join(one.name for one in chosen))
         more = [f"{named},export_{one.said.unit.lower()}={one.name}" for one in others]
         doubts.append(Doubt("--columns", text, (named, *more)))
@@ -207,9 +218,9 @@ def _grouped(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
         if len(parts) > 1 and not _are_parts(parts):
             register = "_register" if kind == REGISTER else ""
             field = f"{channel or IMPORT}{register}_{(parts[0].said.unit or 'kWh').lower()}"
-            names = [one.name for one in parts]
-            values = tuple(f"{field}={name}" for name in names)
-            doubts.append(Doubt("--columns", f"the {channel or 'energy'} may be {quoted(names)}", values))
+            names = quoted(one.name for one in parts)
+            text = Phrase("the {what} may be {names}", what=channel or "energy", names=names)
+            doubts.append(Doubt("--columns", text, tuple(f"{field}={one.name}" for one in parts)))
             parts = parts[:1]
         name = " + ".join(one.name for one in parts)
         figures.append(Figure(tuple(one.place for one in parts), channel, kind, parts[0].said.unit, name))
@@ -217,7 +228,8 @@ def _grouped(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
     net = [one for one in figures if one.channel == NET] if sides else []
     if net and len(sides) < 2:
         values = tuple(f"{one.channel}_{(one.unit or 'kWh').lower()}={one.name}" for one in figures if one.channel)
-        doubts.append(Doubt("--columns", f"{quoted([net[0].name])} tells of the same as the others", values))
+        text = Phrase("{name} tells of the same as the others", name=shown(net[0].name))
+        doubts.append(Doubt("--columns", text, values))
     figures = [one for one in figures if one not in net]  # the difference of the others
     named = [one for one in figures if one.channel or one.kind == POWER]
     has_import = any(one.channel in (IMPORT, NET) for one in figures)
@@ -244,11 +256,20 @@ def quoted(names: Iterable[str]) -> str:
     return ", ".join(map(shown, names))
 
 
-def unknown_columns(columns: Sequence[TypedColumn], missing: str) -> str:
+def only_made(names: Iterable[str]) -> Phrase:
+    """Return the question about figures of generation alone."""
+    return Phrase("{names} is what panels made: neither import nor export", names=quoted(names))
+
+
+def unknown_columns(columns: Sequence[TypedColumn], missing: Phrase) -> Phrase:
     """Return the error for a table without a needed column."""
-    more = f" and {len(columns) - _NAMES} more" if len(columns) > _NAMES else ""
+    return Phrase(NO_ROLE, names=_first(columns), missing=missing)
+
+
+def _first(columns: Sequence[TypedColumn]) -> str:
     names = quoted(one.name for one in columns[:_NAMES])
-    return f"the file has the columns {names}{more}, and {missing} among them; {_NEED}"
+    more = len(columns) - _NAMES
+    return Phrase("{names} and {more} more", names=names, more=more) if more > 0 else names
 
 
 # Roles as they are named
@@ -294,7 +315,5 @@ def _places(columns: Sequence[TypedColumn], name: str) -> tuple[int, ...]:
     wanted = [name] if plain(name) in by_name else name.split("+")
     missing = [one.strip() for one in wanted if plain(one) not in by_name]
     if missing:
-        names = quoted(one.name for one in columns[:_NAMES])
-        more = f" and {len(columns) - _NAMES} more" if len(columns) > _NAMES else ""
-        raise ConfigurationError(f"the file has the columns {names}{more}, not {quoted(missing)}; {_NEED}")
+        raise ConfigurationError(f"the file has the columns {_first(columns)}, not {quoted(missing)}; {_NEED}")
     return tuple(by_name[plain(one)] for one in wanted)

@@ -23,6 +23,7 @@ from aggregator.store.collections import IMPORTS, update_record
 from aggregator.store.layers import layer_of
 from aggregator.store.occupancies import seen_instants
 from aggregator.store.port import Store
+from aggregator.store.stored_records import LAST_KEY
 from aggregator.waterfall.levels import recompute, rewrite
 
 if TYPE_CHECKING:
@@ -118,7 +119,11 @@ def digest_of(stream: BinaryIO) -> str:
 
 def imports_of(store: Store, device_id: str) -> list[ImportRecord]:
     """Return the imports of a device, newest first."""
-    return [_decoded(one.body) for one in store.records(IMPORTS.of(device_id), newest_first=True)]
+    found, last = list[ImportRecord](), LAST_KEY
+    while page := store.records(IMPORTS.of(device_id), last=last, newest_first=True):
+        found += [_decoded(one.body) for one in page]
+        last = _key(found[-1].number - 1)
+    return found
 
 
 def find_import(store: Store, name: str) -> ImportRecord:
@@ -198,6 +203,11 @@ def _decoded(body: str) -> ImportRecord:
 # Taking back
 
 
+def can_undo(record: ImportRecord, cutoff: int) -> bool:
+    """Whether an import can be undone: its rows are kept, since it came after the retention cutoff (UTC seconds)."""
+    return record.state != UNDONE and record.at >= cutoff
+
+
 def check_undo(store: Store, record: ImportRecord) -> Device:
     """Return the device of an import that can be taken back. Raises ConfigurationError for another one."""
     device = store.device(record.device_id)
@@ -205,7 +215,7 @@ def check_undo(store: Store, record: ImportRecord) -> Device:
         raise ConfigurationError(
             f"{record.id} was taken back already, on {iso_utc(record.undone_at)}; import the file again to have it back"
         )
-    if store.retention_cutoff(record.device_id) > record.at:
+    if not can_undo(record, store.retention_cutoff(record.device_id)):
         raise ConfigurationError(
             f"{record.id} cannot be taken back any more: of what came in on {iso_utc(record.at)} only the charts are"
             " kept, and no longer the rows"

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import groupby, islice
 
 from aggregator.core.documents import Device, Part
-from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.errors import ConfigurationError, Phrase, Refused
 from aggregator.core.periods import DAY_S, HALF_HOUR, Window, block_start, day_of, days_of, iso_utc
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import CHANNELS, MAX_GAP_S
@@ -106,10 +106,12 @@ def _parts(store: Store, device: Device, day: str) -> Parts:
     return document.parts if document else {}
 
 
-def changed_days(store: Store, device: Device, found: Recognised) -> list[DayChange]:
+def changed_days(
+    store: Store, device: Device, found: Recognised, progress: Progress = lambda _: None
+) -> list[DayChange]:
     """Return what a file would change of what is stored, as a correction, by local day."""
     days: dict[str, DayChange] = {}
-    for row, planned in _planned(store, device, found, ImportReport(), lambda _: None, is_correction=True):
+    for row, planned in _planned(store, device, found, ImportReport(), progress, is_correction=True):
         if planned.stored and planned.differs:
             day = day_of(row[1], device.timezone)
             days[day] = days.get(day, DayChange(day)).plus(planned.stored, row)
@@ -141,7 +143,8 @@ def _note(store: Store, record: ImportRecord, report: ImportReport, **fields: ob
     )
     if noted.state not in STANDING:
         undo(store, replace(noted, state=UNDOING), noted.undone_by, noted.undone_at)
-        raise ConfigurationError(f"{record.id} was taken back while it ran; import the file again to have it")
+        text = Phrase("{name} was taken back while it ran; import the file again to have it", name=record.id)
+        raise ConfigurationError(text)
     return noted
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import Phrase, Refused, shown
+from aggregator.core.errors import Phrase, Refused, chained, shown
 from aggregator.core.periods import DAY_S, HOUR, day_of, day_start
 from aggregator.intake.imports.looks import Look, candidates, one_of, seen, short_of_ends, told_of, unknown_unit
 from aggregator.intake.imports.rows import Layout, RowReader
@@ -40,7 +40,8 @@ from aggregator.intake.tables.row_times import share_of_usual, smallest_step, us
 from aggregator.intake.tables.text_tables import is_number
 
 SAMPLE_ROWS = 2000  # that are judged
-BY_MIDNIGHT = "the first row is at midnight"
+BY_MIDNIGHT = Phrase("the first row is at midnight")
+_START, _END = Phrase("the start of the interval"), Phrase("the end of the interval")
 _YEAR_FIRST = re.compile(r"\s*[0-9]{4}|[^0-9]*[0-9]{9}")
 _NUMERIC_DATE = re.compile(r"\s*[0-9]{1,2}[-/.][0-9]{1,2}[-/.]")
 
@@ -81,6 +82,14 @@ def edge_doubt(what: str) -> Doubt:
     return Doubt("--time", text, ("start", "end"))
 
 
+def _either(words: Sequence[str]) -> str:
+    return chained("{one} or {other}", words)
+
+
+def _in_unit(kind: str, unit: str) -> Phrase:
+    return Phrase("{kind} in {unit}", kind=kind, unit=unit)
+
+
 class _Judge:
     """One file's candidates, one question after the other."""
 
@@ -108,10 +117,10 @@ class _Judge:
         if 0 in self.numbers:
             self.layout = self.layout._replace(is_ordinal=False, first_hour=0)
 
-    def _choose(self, what: str, value: str, why: str) -> None:
+    def _choose(self, what: str, value: str, why: Phrase) -> None:
         self.choices.append(Choice(what, value, why))
 
-    def _ask(self, option: str, text: str, values: Sequence[str]) -> None:
+    def _ask(self, option: str, text: Phrase, values: Sequence[str]) -> None:
         self.doubts.append(Doubt(option, text, tuple(values)))
 
     def _texts(self, place: int | None) -> list[str]:
@@ -124,13 +133,14 @@ class _Judge:
         texts = [text for one in self.roles.figures for place in one.places for text in self._texts(place)]
         named = SIGNS.get(self.known.decimal, "")
         sign, example = (named, "") if named else decimal_sign(texts, delimiter)
+        why = Phrase("as in {example}", example=example)
         if not sign and self._is_small(texts):
-            sign = "," if "," in example else "."
-            self._choose("decimal sign", "comma" if sign == "," else "point", f"{example} is no home's with thousands")
-        elif not sign:
-            self._ask("--decimal", f"{example} may have a decimal sign or one of thousands", [*SIGNS])
+            sign, why = "," if "," in example else ".", Phrase("{example} is no home's with thousands", example=example)
+        if not sign:
+            text = Phrase("{example} may have a decimal sign or one of thousands", example=example)
+            self._ask("--decimal", text, [*SIGNS])
         elif example:
-            self._choose("decimal sign", "comma" if sign == "," else "point", f"as in {example}")
+            self._choose("decimal sign", "comma" if sign == "," else "point", why)
         self.layout = self.layout._replace(decimal=sign or ".")
 
     def _is_small(self, texts: Sequence[str]) -> bool:
@@ -149,13 +159,15 @@ class _Judge:
         told = {order: times for order, times in read.items() if len(times) >= enough}
         order, why = order_of(told)
         if len(told) > 1 and len(self.rows) >= SAMPLE_ROWS and len({*map(tuple, told.values())}) == 1:
-            why = why if _YEAR_FIRST.match(self.rows[0][self.roles.time]) else ""  # a later day may tell them apart
+            why = why if _YEAR_FIRST.match(self.rows[0][self.roles.time]) else None  # a later day may tell them apart
         example = next(iter(self._texts(self.roles.time)), "")
         if not told:
-            self._ask("--columns", f"{shown(example)} is no time of the past that is known", ())
+            text = Phrase("{example} is no time of the past that is known", example=shown(example))
+            self._ask("--columns", text, ())
         elif not why:
             options = [name for name, one in ORDERS.items() if one in told]
-            self._ask("--dates", f"{example} may be {' or '.join(options)}", options)
+            text = Phrase("{example} may be {orders}", example=example, orders=_either(options))
+            self._ask("--dates", text, options)
         elif _NUMERIC_DATE.match(example):
             self._choose("dates", next(name for name, one in ORDERS.items() if one == order), why)
         self.layout = self.layout._replace(order=order)
@@ -192,10 +204,11 @@ class _Judge:
         unit = self.known.unit or next((one.unit for one in figures if one.unit), said.unit)
         kind = self.known.figure_kind or (POWER if unit in WATTS else next(iter(kinds), said.kind))
         if not unit and not self.is_profiled and (foreign := unknown_unit(figures)):
-            self._ask("--unit", f"the unit {shown(foreign)} is not known", UNITS)
+            self._ask("--unit", Phrase("the unit {name} is not known", name=shown(foreign)), UNITS)
         if unit == VOLUME_M3 and self.known.meter == "electricity":
-            self._ask("--device", "m³ are of a gas meter, and the device is one of electricity", ())
-        look = seen(figures, self.rows, self.layout)._replace(step_s=self.step_s)
+            self._ask("--device", Phrase("m³ are of a gas meter, and the device is one of electricity"), ())
+        look = seen(figures, self.rows, self.layout)
+        look = look._replace(step_s=self.step_s or look.step_s)
         found = candidates(figures, kind, unit, look, self.known)
         self._note(found, kind, unit, look)
         chosen, unit = found[0] if found else (kind or ENERGY, unit or "kWh")
@@ -209,19 +222,19 @@ class _Judge:
     def _note(self, found: Sequence[tuple[str, str]], kind: str, unit: str, look: Look) -> None:
         kinds, units = list(dict.fromkeys(one for one, _ in found)), list(dict.fromkeys(one for _, one in found))
         if len(kinds) > 1:
-            self._ask("--kind", f"the figures may be {' or '.join(kinds)}: {look.said}", kinds)
+            text = Phrase("the figures may be {kinds}: {seen}", kinds=_either(kinds), seen=look.said)
+            self._ask("--kind", text, kinds)
         elif len(units) > 1:
-            self._ask("--unit", f"the figures may be in {' or '.join(units)}", units)
+            self._ask("--unit", Phrase("the figures may be in {units}", units=_either(units)), units)
         elif not found and not unit:
-            self._ask("--unit", "no unit makes the figures the power of a home", UNITS)
+            self._ask("--unit", Phrase("no unit makes the figures the power of a home"), UNITS)
         elif not found:
-            self._ask(
-                "--kind", f"as {kind or ENERGY} in {unit} the figures are not those of a home", (ENERGY, REGISTER)
-            )
+            text = Phrase("as {what} the figures are not those of a home", what=_in_unit(kind or ENERGY, unit))
+            self._ask("--kind", text, (ENERGY, REGISTER))
         elif not kind and kinds == [REGISTER]:
-            self._choose("figures", f"register in {units[0]}", look.said)
+            self._choose("figures", _in_unit(REGISTER, units[0]), look.said)
         elif not unit:
-            self._choose("figures", f"{kinds[0]} in {units[0]}", "only so is the power that of a home")
+            self._choose("figures", _in_unit(kinds[0], units[0]), Phrase("only so is the power that of a home"))
 
     # Start or end
 
@@ -242,7 +255,8 @@ class _Judge:
         """Decide hours that are numbers: from 1 on they are hours of the day, else clock times."""
         is_from_one = 0 not in self.numbers and self.roles.hours in self.numbers and edge != "start"
         if is_from_one:
-            self._choose("hours", f"numbered from 1 to {max(self.numbers)}", "hour 1 begins at midnight")
+            value = Phrase("numbered from 1 to {last}", last=max(self.numbers))
+            self._choose("hours", value, Phrase("hour 1 begins at midnight"))
         elif not edge:
             edge = self._edge_by_midnight()
         edge = "end" if edge == "end" and not is_from_one else "start"
@@ -254,18 +268,18 @@ class _Judge:
         if self.step_s >= DAY_S - HOUR or len(self.ats) < 2:
             if not any(re.search(r"[0-9]:[0-9]", text) for text in texts):
                 return "start"
-            self._ask_edge("the interval" if self.step_s < DAY_S - HOUR else "the day")
+            self.doubts.append(edge_doubt("the interval" if self.step_s < DAY_S - HOUR else "the day"))
         elif any("24:00" in text for text in texts):
-            self._choose("times", "the end of the interval", "24:00 is the end of a day")
+            self._choose("times", _END, Phrase("24:00 is the end of a day"))
             return "end"
         elif (first := self._after_midnight()) == {0} and not self._ends_at_midnight():
-            self._choose("times", "the start of the interval", BY_MIDNIGHT)
+            self._choose("times", _START, BY_MIDNIGHT)
             return "start"
         elif first == {self.step_s} and len(self.ats) >= DAY_S // self.step_s:
-            self._choose("times", "the end of the interval", "the first row is one interval after midnight")
+            self._choose("times", _END, Phrase("the first row is one interval after midnight"))
             return "end"
         else:
-            self._ask_edge("the interval")
+            self.doubts.append(edge_doubt("the interval"))
         return ""
 
     def _after_midnight(self) -> set[int]:
@@ -281,9 +295,6 @@ class _Judge:
         is_whole = len(self.rows) < SAMPLE_ROWS and self.ats[-1] - self.ats[0] >= DAY_S - HOUR
         return is_whole and any(self.ats[-1] == day_start(day_of(self.ats[-1], zone), zone) for zone in zones)
 
-    def _ask_edge(self, what: str) -> None:
-        self.doubts.append(edge_doubt(what))
-
     # Direction
 
     def direction(self) -> None:
@@ -298,10 +309,11 @@ class _Judge:
             self.layout = self.layout._replace(direction=NET)
         elif unnamed and not self.roles.categories:
             if not self.is_profiled and any(said_by(one.name).is_foreign for one in unnamed):
-                text = f"the direction of {shown(unnamed[0].name)} is not known"
+                text = Phrase("the direction of {names} is not known", names=shown(unnamed[0].name))
                 self._ask("--direction", text, (IMPORT, EXPORT))
             texts = [text for one in unnamed for place in one.places for text in self._texts(place)]
             signed = [text[0] == "-" for text in texts if re.search("[1-9]", text)]
             if any(signed):
                 options = (EXPORT,) if all(signed) else (NET, IMPORT)
-                self._ask("--direction", "figures are below zero: net energy, negative for export?", options)
+                text = Phrase("figures are below zero: net energy, negative for export?")
+                self._ask("--direction", text, options)

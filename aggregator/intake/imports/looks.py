@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import Phrase, Refused
+from aggregator.core.errors import Phrase, Refused, chained
 from aggregator.core.periods import HOUR
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.imports.rows import FACTORS, Layout, RowReader
@@ -129,18 +129,20 @@ def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layou
     main = next((one for one in figures if one.channel != EXPORT), figures[0])
     selected = [tuple(row[place] for place in layout.roles.categories) for row in rows]
     usual = Counter(selected).most_common(1)[0][0] if selected else ()
-    reader, points = RowReader(layout), dict[int, float]()
+    reader, points, length = RowReader(layout), dict[int, float](), 0
     for row, told in zip(rows, selected, strict=True):
         try:
             numbers = [read_figure(row[place], layout.decimal) for place in main.places]
             time, end = reader.times(row)
             is_whole = None not in numbers or (main.is_one_of and {*numbers} != {None})
-            if told == usual and is_whole and (end is None or seconds_of(end) - seconds_of(time) <= LONGEST_INTERVAL_S):
+            length = seconds_of(end) - seconds_of(time) if end is not None else 0
+            if told == usual and is_whole and length <= LONGEST_INTERVAL_S:
                 points[seconds_of(time)] = float(sum(filter(None, numbers), Decimal(0)))
         except Refused:
             continue
     ats = sorted(points)
-    return look_of([points[at] for at in ats], ats, has_end=layout.roles.end is not None)
+    look = look_of([points[at] for at in ats], ats, has_end=layout.roles.end is not None)
+    return look if look.step_s else look._replace(step_s=length)  # of one row
 
 
 def short_of_ends(reader: RowReader, rows: Sequence[Sequence[str]]) -> int:
@@ -167,7 +169,7 @@ class CategoriesTold(NamedTuple):
     """What categories tell, and which of them is asked for."""
 
     doubts: tuple[Doubt, ...]
-    judged: frozenset[Category]
+    judged: tuple[Category, ...]
     is_gas: bool | None  # whether rows of gas count, or all but those; None where no row names gas
 
 
@@ -194,8 +196,9 @@ def told_of(names: Sequence[str], rows: Sequence[Row], roles: Roles, known: Know
         columns = zip(roles.categories, zip(*same, strict=True), strict=True)
         place, texts = next(((place, {*some}) for place, some in columns if len({*some}) > 1), (0, set()))
         options = tuple(f"{names[place]}={value}" for value in sorted(texts))
-        doubts.append(Doubt("--where", f"several rows of one time tell of {' and '.join(sorted(texts))}", options))
-    return CategoriesTold(tuple(doubts), frozenset(category), is_gas)
+        text = Phrase("several rows of one time tell of {names}", names=chained("{one} and {other}", sorted(texts)))
+        doubts.append(Doubt("--where", text, options))
+    return CategoriesTold(tuple(doubts), tuple(dict.fromkeys(category)), is_gas)
 
 
 def _meters(
@@ -210,7 +213,8 @@ def _meters(
         if len({(key, row[place]) for key, row in zip(keys, rows, strict=True)}) > once + once // 50:
             values = Counter(text for row in rows if (text := row[place].strip()))
             options = tuple(f"{names[place]}={value}" for value, _ in values.most_common(12))
-            yield Doubt("--where", f"the file has {len(values)} different {names[place]}", options)
+            text = Phrase("the file has {number} different {name}", number=len(values), name=names[place])
+            yield Doubt("--where", text, options)
             return
 
 

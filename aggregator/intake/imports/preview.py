@@ -1,4 +1,4 @@
-"""What a recognised file holds: first rows, totals by month, largest and smallest day; the brakes that hold. Pure.
+"""A recognised file in words: its layout, first rows, totals by month, extreme days; the brakes that hold. Pure.
 
 A brake is a reason why a file is not taken although one reading of it is possible: what it holds looks wrong.
 """
@@ -12,10 +12,11 @@ from itertools import islice
 from statistics import StatisticsError, correlation
 from zoneinfo import ZoneInfo
 
-from aggregator.core.errors import Refused
+from aggregator.core.errors import Phrase, Refused, chained, shown
 from aggregator.core.periods import HOUR, day_of, day_start, iso_local
+from aggregator.intake.imports.judgement import Judged
 from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
-from aggregator.intake.imports.understanding import Brake, Energy, Known, Understanding
+from aggregator.intake.imports.understanding import Brake, Choice, Energy, Known, Understanding
 from aggregator.intake.imports.vocabulary import POWER
 from aggregator.intake.tables.table_shapes import FileTable
 
@@ -27,6 +28,7 @@ _COMMON = 5 * 24  # hours that are compared at least
 _MONOTONE, _A_FALL = 24, 4  # energy that rises so often falls more than once in so many rises
 _CHANNELS = ("import", "export", "volume")
 SHOWN_DAYS = 62  # of a short file
+FIRST = 5  # rows shown as they were read
 
 
 class FigureCourse:
@@ -126,35 +128,52 @@ def _row_brakes(reasons: Counter[str], total: int, known: Known) -> Iterator[Bra
     refused = reasons.total() - reasons["no_values"] - reasons["contradiction"]
     if refused > max(total * FEW, min(2, total // 10)):
         worst, count = max(reasons.items(), key=lambda one: one[1])
-        yield Brake("refused", f"{refused} of {total} rows would be refused, {count} as {worst}", "--allow refused")
+        text = Phrase(
+            "{refused} of {total} rows would be refused, {count} as {worst}",
+            refused=refused,
+            total=total,
+            count=count,
+            worst=worst,
+        )
+        yield Brake("refused", text, "--allow refused")
     skipped, twice = reasons["no_such_time"], reasons["ambiguous_time"]
     if (skipped or twice) and not known.is_zone_named:
-        text = (
-            f"in {known.zone} the clocks skip {skipped} of its times in spring, and {twice} may occur twice in autumn"
+        text = Phrase(
+            "in {zone} the clocks skip {skipped} of its times in spring, and {twice} may occur twice in autumn",
+            zone=known.zone,
+            skipped=skipped,
+            twice=twice,
         )
         yield Brake("clock", text, f"--timezone, like --timezone {known.zone} or UTC")
     if (count := reasons["contradiction"]) > total * FEW_CONTRADICTIONS:
-        text = f"{count} of {total} rows contradict each other"
+        text = Phrase("{count} of {total} rows contradict each other", count=count, total=total)
         yield Brake("contradiction", text, "--where, --columns, or --allow contradiction")
 
 
 def _energy_brakes(preview: FileTotals, days: dict[str, Energy]) -> Iterator[Brake]:
     for name, course in zip(_CHANNELS, preview.courses, strict=True):
         if not preview.is_instant and course.is_counter:
-            text = f"the {name} rises {course.rises} times and falls {course.falls} times, like a register or a counter"
+            text = Phrase(
+                "the {name} rises {rises} times and falls {falls} times, like a register or a counter",
+                name=name,
+                rises=course.rises,
+                falls=course.falls,
+            )
             yield Brake("register", text, "--kind register, --columns without it, or --allow register")
             break
     largest = max(
         ((wh or 0, day, place) for day, one in days.items() for place, wh in enumerate(one[:2])), default=None
     )
     if largest and largest[0] > _MOST_WH_A_DAY:
-        text = f"{largest[1]} has {largest[0] / 1000:,.0f} kWh {_CHANNELS[largest[2]]}"
+        kwh = f"{largest[0] / 1000:,.0f}"
+        text = Phrase("{day} has {kwh} kWh {name}", day=largest[1], kwh=kwh, name=_CHANNELS[largest[2]])
         yield Brake("implausible", text, "--unit, or --allow implausible")
     imports = {day: one.import_wh for day, one in days.items() if one.import_wh is not None}
     both = [wh + (days[day].export_wh or 0) for day, wh in imports.items()]
     mean = sum(both) / len(both) if both else 0
     if len(imports) >= 3 and 0 < mean < _LEAST_WH_A_DAY:
-        yield Brake("implausible", f"a day has {mean:.0f} Wh in the mean", "--unit, or --allow implausible")
+        text = Phrase("a day has {wh} Wh in the mean", wh=round(mean))
+        yield Brake("implausible", text, "--unit, or --allow implausible")
 
 
 # The clock, by what is known
@@ -170,8 +189,12 @@ def _clock_brakes(preview: FileTotals, known: Known) -> Iterator[Brake]:
         alike = {shift: _likeness(own, stored, shift * HOUR) for shift in range(-2, 3)}
         best = max(alike, key=alike.__getitem__)
         if alike[best] > _LIKE and alike[0] < alike[best] - _CLEARLY:
-            way = "early" if best > 0 else "late"
-            text = f"all through {season} the file is {abs(best)} h {way} against what is known"
+            text = Phrase(
+                "all through {season} the file is {hours} h {way} against what is known",
+                season=season,
+                hours=abs(best),
+                way="early" if best > 0 else "late",
+            )
             yield Brake("clock", text, "--timezone, --time, or --allow clock")
             return
 
@@ -185,10 +208,45 @@ def _likeness(own: Mapping[int, int], stored: Mapping[int, int], shift_s: int) -
         return -1.0
 
 
+# What was understood
+
+
+def understanding_of(table: FileTable, found: Judged) -> Understanding:
+    """Return what a table was understood to be, with its first rows; without totals."""
+    layout, roles, names = found.layout, found.layout.roles, table.names
+    places = [names[place] for place in (roles.time, roles.clock, roles.end) if place is not None]
+    figures = (
+        Phrase(
+            "{name} = {channel} {kind} in {unit}",
+            name=one.name,
+            channel=one.channel or layout.direction,
+            kind=one.kind or layout.kind,
+            unit=one.unit or layout.unit,
+        )
+        for one in roles.figures
+    )
+    notation = Phrase(
+        "{encoding}, columns separated by {delimiter}, header in line {line}",
+        encoding=table.encoding,
+        delimiter=shown(table.delimiter),
+        line=table.header,
+    )
+    edge = Phrase("end of the interval") if layout.edge == "end" else Phrase("start of the interval")
+    zone = Phrase("by the column's name") if roles.is_utc else Phrase("of times without an offset")
+    said = (
+        Choice("file", table.format, notation if table.delimiter else None),
+        Choice("time", chained("{one} and {other}", dict.fromkeys(places)), None if layout.is_instant else edge),
+        Choice("figures", chained("{one}; {other}", figures)),
+        Choice("zone", layout.zone, zone),
+    )
+    first = tuple(islice(_first_rows(table, layout), FIRST))
+    return Understanding(table.format, (*said, *found.choices), found.doubts, first_rows=first)
+
+
 # The first rows
 
 
-def first_rows(table: FileTable, layout: Layout) -> Iterator[str]:
+def _first_rows(table: FileTable, layout: Layout) -> Iterator[Phrase]:
     """Yield the first rows of a table as they are read, for people."""
     reader = RowReader(layout)
     for row in islice(table.rows(), 50):
@@ -198,11 +256,17 @@ def first_rows(table: FileTable, layout: Layout) -> Iterator[str]:
             continue
         if found and found.has_values:
             time = iso_local(found.time, layout.zone) if isinstance(found.time, int) else found.time
-            yield f"{table.unit} {found.line}: {time} {_figures_text(found, layout)}"
+            figures = chained("{one}, {other}", _figures(found, layout))
+            yield Phrase(
+                "{unit} {line}: {time} {figures}", unit=table.unit, line=found.line, time=time, figures=figures
+            )
 
 
-def _figures_text(row: FileRow, layout: Layout) -> str:
+def _figures(row: FileRow, layout: Layout) -> Iterator[Phrase]:
     scale, unit = (1, "Wh") if layout.is_instant else (MICRO, "W" if layout.kind == POWER else "Wh")
     named = (("import", row.imported, unit), ("export", row.exported, unit), ("volume", row.volume, "l"))
-    figures = [f"{name} {value / scale:,.10g} {of}" for name, value, of in named if value is not None]
-    return ", ".join([*figures, *([f"power {row.power_w} W"] if row.power_w is not None else [])])
+    for name, value, of in named:
+        if value is not None:
+            yield Phrase("{name} {value} {unit}", name=name, value=f"{value / scale:,.10g}", unit=of)
+    if row.power_w is not None:
+        yield Phrase("{name} {value} {unit}", name="power", value=str(row.power_w), unit="W")

@@ -12,14 +12,14 @@ from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
-from aggregator.core.errors import ConfigurationError, Refused, shown
+from aggregator.core.errors import ConfigurationError, Phrase, Refused
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.formats.message import check_instant_of
-from aggregator.intake.imports.columns import quoted, roles_of, telling, with_named
+from aggregator.intake.imports.columns import only_made, quoted, roles_of, telling, with_named
 from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
 from aggregator.intake.imports.judgement import BY_MIDNIGHT, SAMPLE_ROWS, Judged, edge_doubt, judged
-from aggregator.intake.imports.preview import FileTotals, first_rows, previewed
+from aggregator.intake.imports.preview import FIRST, FileTotals, previewed, understanding_of
 from aggregator.intake.imports.rows import FileRow, Layout, RowReader
 from aggregator.intake.imports.understanding import (
     Choice,
@@ -44,11 +44,10 @@ from aggregator.intake.imports.vocabulary import (
 )
 from aggregator.intake.tables.notation import is_time
 from aggregator.intake.tables.row_times import days_after, end_of, in_utc, lengths
-from aggregator.intake.tables.table_shapes import FileTable, sectioned
+from aggregator.intake.tables.table_shapes import FileTable
 from aggregator.intake.tables.text_tables import is_number
 
 _CELLS, _FEWEST = 400_000, 50  # cells that are judged at most; rows at least
-FIRST = 5  # rows shown as they were read
 _A_STEP = 1000  # rows between reports of progress
 Progress = Callable[[int], None]
 
@@ -75,7 +74,7 @@ def recognised(
     later = set[int]()
     while True:
         found = _decided(table, known, later)
-        understood = _understood(table, found)
+        understood = understanding_of(table, found)
         if found.doubts:
             yield Recognised(understood, found.layout, None, RefusedRows(table.unit), found.step_s)
             return
@@ -87,11 +86,10 @@ def recognised(
         if later >= reader.news.keys():
             break
         rows.close()
-        table = sectioned(table, _section) if reader.has_sections and "section" not in table.names else table
         later |= reader.news.keys()
     with closing(rows):
         done = Recognised(understood, layout, rows, refusals, found.step_s)
-        yield done._replace(understanding=_previewed(done, rows, known, allowed))
+        yield done._replace(understanding=_previewed(done, _heard(rows, progress), known, allowed))
 
 
 def _decided(table: FileTable, known: Known, later: Container[int] = ()) -> Judged:
@@ -102,8 +100,10 @@ def _decided(table: FileTable, known: Known, later: Container[int] = ()) -> Judg
     first = len(sample)
     sample += [cells for number, _, cells in source if number in later] if later else []
     if not sample:
-        refused = next((cells[0][1:] for _, _, cells in table.rows()), "it is empty")
-        raise ConfigurationError(f"no row of the file can be used: {refused}")
+        refused = next((cells[0][1:] for _, _, cells in table.rows()), "")
+        reason, _, detail = refused.partition(": ")
+        text = Phrase("{reason}: {detail}", reason=reason, detail=detail) if refused else Phrase("it is empty")
+        raise ConfigurationError(Phrase("no row of the file can be used: {refused}", refused=text))
     width = len(table.names)
     rows = [(row + [""] * (width - len(row)))[:width] for row in sample]
     columns, profile = _of_meter(typed(table.names, rows), known.meter), profile_of(table.names)
@@ -145,10 +145,11 @@ def _with_told(
     made = {text for text in said if said_by(text).is_generation}
     unknown = sorted(text for text in said - made if not said_by(text).channel)[:FIRST]
     if unknown:
-        return roles, [Doubt("--direction", f"the direction of {quoted(unknown)} is not known", (IMPORT, EXPORT))]
+        text = Phrase("the direction of {names} is not known", names=quoted(unknown))
+        return roles, [Doubt("--direction", text, (IMPORT, EXPORT))]
     if made == said:
-        text = f"{quoted(sorted(made)[:FIRST])} is what panels made: neither import nor export"
-        return roles, [Doubt("--columns", text if made else "no row tells of electric energy")]
+        text = only_made(sorted(made)[:FIRST]) if made else Phrase("no row tells of electric energy")
+        return roles, [Doubt("--columns", text)]
     return roles, []
 
 
@@ -159,9 +160,13 @@ def _of_home(columns: Sequence[TypedColumn], roles: Roles) -> list[Doubt]:
     if not made or not weak:
         return []
     named = [f"{one.channel}_{(one.unit or 'kWh').lower()}={one.name}" for one in roles.figures if one.channel]
-    text = f"{quoted(one.name for one in weak)} may be what the home uses and not what the grid gives"
+    text = Phrase(
+        "{names} may be what the home uses and not what the grid gives, beside {made}",
+        names=quoted(one.name for one in weak),
+        made=quoted(made),
+    )
     others = [one for one in named if not one.startswith(IMPORT)]
-    return [Doubt("--columns", f"{text}, beside {quoted(made)}", tuple(map(",".join, filter(None, (named, others)))))]
+    return [Doubt("--columns", text, tuple(map(",".join, filter(None, (named, others)))))]
 
 
 def _hints(table: FileTable) -> tuple[str, str]:
@@ -178,35 +183,10 @@ def _of_meter(columns: Sequence[TypedColumn], meter: str) -> list[TypedColumn]:
     return [one._replace(type="other") if one in others else one for one in columns]
 
 
-def _section(row: Sequence[str]) -> str:
-    """Return what a row of names says of figures; empty for any other row."""
-    named = [cell for cell in row if cell.strip()]
-    if len(named) < 2 or any(map(is_number, named)) or any(map(is_time, named)):
-        return ""
-    return " ".join(cell for cell in named if said_by(cell).is_telling and not said_by(cell).is_ignored)
-
-
-# What was understood
-
-
-def _understood(table: FileTable, found: Judged) -> Understanding:
-    layout, roles, names = found.layout, found.layout.roles, table.names
-    places = [names[place] for place in (roles.time, roles.clock, roles.end) if place is not None]
-    figures = [
-        f"{one.name} = {one.channel or layout.direction} {one.kind or layout.kind} in {one.unit or layout.unit}"
-        for one in roles.figures
-    ]
-    notation = f"{table.encoding}, columns separated by {shown(table.delimiter)}, header in line {table.header}"
-    said = (
-        Choice("file", table.format, notation if table.delimiter else ""),
-        Choice(
-            "time", " and ".join(dict.fromkeys(places)), "" if layout.is_instant else f"{layout.edge} of the interval"
-        ),
-        Choice("figures", "; ".join(figures)),
-        Choice("zone", layout.zone, "by the column's name" if roles.is_utc else "of times without an offset"),
-    )
-    first = tuple(islice(first_rows(table, layout), FIRST))
-    return Understanding(table.format, (*said, *found.choices), found.doubts, first_rows=first)
+def _are_names(row: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a row has a name for each column that has one."""
+    cells = [cell for cell, name in zip(row, names, strict=False) if name]
+    return len(row) == len(names) and not any(not one.strip() or is_number(one) or is_time(one) for one in cells)
 
 
 # Reading rows
@@ -221,7 +201,8 @@ def _read(
 
 
 def _file_rows(table: FileTable, reader: RowReader, refusals: RefusedRows, progress: Progress) -> Iterator[FileRow]:
-    done = 0
+    done, names, below = 0, table.names, ""
+    figures = [place for one in reader.layout.roles.figures for place in one.places]
     for count, row in enumerate(table.rows(), 1):
         done += len(row[1])
         if count % _A_STEP == 0:
@@ -232,12 +213,17 @@ def _file_rows(table: FileTable, reader: RowReader, refusals: RefusedRows, progr
         except Refused as why:
             if not any(map(str.strip, row[2])):
                 continue
-            if _section(row[2]):
-                reader.note_section(row[0])
-                continue
+            if _are_names(row[2], names):
+                if all(plain(cell) in plain(name) for cell, name in zip(row[2], names, strict=True)):
+                    continue  # the header again
+                if all(said_by(row[2][place]).is_telling for place in figures):
+                    below = Phrase("{unit} {line}", unit=table.unit, line=row[0])
             refusals.refuse(row[0], row[1], why)
             continue
         if found:
+            if below:
+                text = Phrase("{place} begins another table; import each table as a file of its own", place=below)
+                raise ConfigurationError(text)
             if found.bad and found.has_values:
                 refusals.refuse(row[0], row[1], found.bad)
             yield found
@@ -291,7 +277,15 @@ def _span(at: int, step: int, zone: str, *, by_end: bool) -> tuple[int, int]:
     return (other, at) if by_end else (at, other)
 
 
-def _previewed(done: Recognised, rows: SortedRows, known: Known, allowed: Sequence[str]) -> Understanding:
+def _heard(rows: SortedRows, progress: Progress) -> Iterator[SortRow]:
+    """Yield rows that were counted when they were read; `progress` may stop it."""
+    for number, row in enumerate(rows):
+        if number % _A_STEP == 0:
+            progress(0)
+        yield row
+
+
+def _previewed(done: Recognised, rows: Iterator[SortRow], known: Known, allowed: Sequence[str]) -> Understanding:
     """Return the understanding with totals, and the brakes that hold."""
     refusals, repeated = RefusedRows(done.refusals.unit), Counter[bool]()
     preview = FileTotals(known.zone, is_instant=done.layout.is_instant)

@@ -39,7 +39,7 @@ FACTORS = {**WATT_HOURS, **WATTS, VOLUME_M3: 1000}  # Wh, W or litres in a unit
 
 
 class Layout(NamedTuple):
-    """How a file is read."""
+    """How a file is read. Its `repr` is the same in every process, as an import is found again by it: it has no set."""
 
     roles: Roles
     order: str = "dmy"  # of day, month and year
@@ -54,12 +54,12 @@ class Layout(NamedTuple):
     short_s: int = 0  # written ends are so many seconds early: 00:29 of 00:30
     is_ordinal: bool = True  # numbered hours count from midnight, also where clocks change
     first_hour: int = 1  # the number of the hour that begins at midnight
-    open_days: frozenset[datetime] = frozenset()  # of which it is not known what their numbered hours are
+    open_days: tuple[datetime, ...] = ()  # of which it is not known what their numbered hours are
     late_s: int = 0  # a register is of so long after its time
     step_s: int | None = None  # the length of intervals without an end, where it was named
     is_gas: bool | None = None  # whether rows of gas count, or all but those; None where the file has no gas
     is_told: bool = False  # the direction was named, of what panels made, too
-    judged: frozenset[tuple[str, ...]] = frozenset()  # categories of the rows that decided
+    judged: tuple[tuple[str, ...], ...] = ()  # categories of the rows that decided
 
 
 class FileRow(NamedTuple):
@@ -100,7 +100,6 @@ class RowReader:
         self._longest: dict[datetime, list[int]] = {}  # days with a repeated hour -> the numbers of their hours
         self.others = 0  # rows of another quantity, kind or meter, which are not refused
         self.news: dict[int, str] = {}  # numbers of rows with texts that were not there before, of which some tell
-        self.has_sections = False
         self._selections: dict[tuple[str, ...], _Selected | None] = {}
         self._constant = {place: set(texts) for place, texts in layout.roles.constant}
         self._has_channels = len({one.channel for one in layout.roles.figures if one.channel}) > 1
@@ -117,7 +116,7 @@ class RowReader:
                 return None
             time, end = self.times(cells)
             for place, texts in self._constant.items():
-                if cells[place] not in texts:
+                if place < len(cells) and cells[place] not in texts:
                     self._note(number, cells[place], texts)
             selected = self._selected(number, cells)
             if selected is None:
@@ -126,11 +125,6 @@ class RowReader:
             return self._with_figures(number, text, time, end, cells, selected)
         except IndexError:
             raise Refused("bad_row", f"it has {len(cells)} columns") from None
-
-    def note_section(self, number: int) -> None:
-        """Note a row of other names; the rows after it tell of something else."""
-        self.has_sections = True
-        self.news |= dict.fromkeys(range(number + 1, number + 4), "")
 
     def _note(self, number: int, text: str, texts: set[str]) -> None:
         """Note a text that was not there in the rows that decided."""
@@ -199,10 +193,10 @@ class RowReader:
         return self.beyond > 0 or any((max(some) + 1) * last == DAY_S for some in self._longest.values())
 
     @property
-    def open_days(self) -> frozenset[datetime]:
+    def open_days(self) -> tuple[datetime, ...]:
         """Days with a repeated hour of which no numbered hour is there twice or beyond 24."""
         each = {day: Counter(some).values() for day, some in self._longest.items()}
-        return frozenset(day for day, counts in each.items() if len(set(counts)) == 1)
+        return tuple(sorted(day for day, counts in each.items() if len(set(counts)) == 1))
 
     # Figures
 

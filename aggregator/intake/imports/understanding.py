@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from aggregator.core.errors import ConfigurationError, Refused, shown
+from aggregator.core.errors import ConfigurationError, Phrase, Refused, shown
 from aggregator.core.periods import iso_local
 from aggregator.intake.imports.vocabulary import ENERGY, EXPORT, IMPORT, NET, POWER, REGISTER, VOLUME_M3, plain
 
@@ -63,14 +63,14 @@ class Choice(NamedTuple):
 
     what: str
     value: str
-    why: str = ""
+    why: Phrase | None = None
 
 
 class Doubt(NamedTuple):
     """A question about a file: what is not certain, the option that decides it, and its possible values."""
 
     option: str
-    text: str
+    text: Phrase
     values: tuple[str, ...] = ()
 
 
@@ -78,7 +78,7 @@ class Brake(NamedTuple):
     """A reason why nothing of the file is taken, and the option that says otherwise."""
 
     name: str  # one of BRAKES
-    text: str
+    text: Phrase
     option: str
 
 
@@ -104,7 +104,7 @@ class Understanding:
     choices: tuple[Choice, ...]
     doubts: tuple[Doubt, ...] = ()
     brakes: tuple[Brake, ...] = ()
-    first_rows: tuple[str, ...] = ()
+    first_rows: tuple[Phrase, ...] = ()
     rows: int = 0
     reasons: tuple[tuple[str, int], ...] = ()  # refused rows by reason
     start: int | None = None  # UTC seconds

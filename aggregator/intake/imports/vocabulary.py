@@ -224,7 +224,7 @@ class Roles(NamedTuple):
     categories: tuple[int, ...]  # columns that tell direction, unit or kind of a row
     groups: tuple[int, ...]  # columns that may tell one meter from another
     is_utc: bool = False
-    constant: tuple[tuple[int, frozenset[str]], ...] = ()  # columns of text that tell nothing, and their texts
+    constant: tuple[tuple[int, tuple[str, ...]], ...] = ()  # columns of text that tell nothing, and their texts
 
 
 def may_be_power(figures: Sequence[Figure]) -> bool:

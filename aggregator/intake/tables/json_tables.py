@@ -12,6 +12,7 @@ from aggregator.intake.tables.table_shapes import FileTable
 from aggregator.intake.tables.text_tables import encoding_of
 
 MOST_JSON = 16 << 20  # bytes; eight years of half hours
+MOST_CELLS = 5_000_000  # records times names; records of different names make any number of a small file
 _HEAD = 1 << 16
 
 
@@ -34,11 +35,16 @@ def json_table(stream: BinaryIO) -> FileTable:
     if len(content) > MOST_JSON:
         text = Phrase("the JSON is larger than {most} MB; request shorter periods, one file each", most=MOST_JSON >> 20)
         raise ConfigurationError(text)
+    found, held = list[_Record](), dict[str, None]()
     try:
-        found = list(_records(_decoded(content), {}))
+        for record in _records(_decoded(content), {}):
+            found.append(record)
+            held |= dict.fromkeys(record)
+            if len(found) * len(held) > MOST_CELLS:
+                raise ConfigurationError(Phrase("the records of the JSON have too many different names"))
     except RecursionError:
         raise ConfigurationError(Phrase("the JSON is nested too deep")) from None
-    names = tuple(dict.fromkeys(name for record in found for name in record))
+    names = tuple(held)
     if not names:
         raise ConfigurationError(Phrase("the JSON has no list of records with a time and a figure"))
     rows = [[cell_text(record.get(name)) for name in names] for record in found]

@@ -216,10 +216,10 @@ def seconds_of(time: Time) -> int:
     return time if isinstance(time, int) else int((time - datetime(1970, 1, 1)) / timedelta(seconds=1))  # noqa: DTZ001 - local
 
 
-def order_of(told: Mapping[str, Sequence[Time]]) -> tuple[str, str]:
+def order_of(told: Mapping[str, Sequence[Time]]) -> tuple[str, Phrase | None]:
     """Return the order of day, month and year, and why, from the times of the rows in each possible order.
 
-    The reason is empty where nothing decides.
+    The reason is None where nothing decides.
     """
     if len(told) < 2 or len({tuple(times) for times in told.values()}) == 1:
         return next(iter(told), "dmy"), Phrase("only so do all dates exist")
@@ -227,7 +227,7 @@ def order_of(told: Mapping[str, Sequence[Time]]) -> tuple[str, str]:
     best = max(scores, key=scores.__getitem__)
     is_clear = all(score * 2 < scores[best] for order, score in scores.items() if order != best)
     is_clear &= scores[best] >= _CONTIGUOUS
-    return best, Phrase("only so are the rows contiguous") if is_clear else ""
+    return best, Phrase("only so are the rows contiguous") if is_clear else None
 
 
 def _contiguity(ats: Sequence[int]) -> float:

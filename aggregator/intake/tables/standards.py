@@ -28,8 +28,15 @@ def espi_table(stream: BinaryIO) -> FileTable:
 def _events(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     stream.seek(0)
     try:
-        for _, element in iterparse(stream, events=("end",)):
+        above = []
+        for event, element in iterparse(stream, events=("start", "end")):
+            if event == "start":
+                above.append(element)
+                continue
+            above.pop()
             yield element.tag.rpartition("}")[2], element
+            if len(above) == 1:
+                above[0].clear()
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         text = Phrase("the file begins like {format} but is invalid: {fault}", format="XML", fault=str(error)[:80])
         raise ConfigurationError(text) from error

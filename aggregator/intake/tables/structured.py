@@ -2,24 +2,37 @@
 
 `open_table` looks at the content, never at the name. Each opener returns a `FileTable` whose columns have names that
 `vocabulary` reads, so that everything after it is the same for all files. A table with a column for each time of a day
-becomes one with a row for each. What is inflated or held in memory is bounded.
+becomes one with a row for each.
+
+`table_apart` opens all but plain text in a process of its own, with little memory and time: a few bytes can ask for any
+amount of either, and a library that gets none may abort its process.
 """
 
 import gzip
 import io
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import chain
+from tempfile import TemporaryFile
 from typing import IO, BinaryIO
 
+import orjson
 from python_calamine import CalamineError, CalamineWorkbook
 
 from aggregator.core.errors import ConfigurationError, Phrase, Refused
 from aggregator.core.periods import iso_utc
 from aggregator.core.readings import GAS
 from aggregator.intake.formats import Logged, is_log, logged_messages, logged_telegrams
-from aggregator.intake.formats.message import Origin
+from aggregator.intake.formats.message import DeviceRules, Origin
 from aggregator.intake.tables.json_tables import cell_text, json_table
 from aggregator.intake.tables.standards import espi_table, nem12_table
 from aggregator.intake.tables.table_shapes import Cells, FileTable, shaped
@@ -49,8 +62,11 @@ def open_table(stream: BinaryIO, origin: Origin, *, is_inside: bool = False) -> 
         return open_table(_inflated(stream, head), origin, is_inside=True)
     if head.startswith((_OLE, _ZIP)):
         return shaped(_excel(stream))
-    lines = head.decode(encoding_of(head), errors="replace").lstrip("\ufeff \r\n\t").splitlines() or [""]
-    return shaped(_opened(stream, lines, origin))
+    return shaped(_opened(stream, _lines(head), origin))
+
+
+def _lines(head: bytes) -> list[str]:
+    return head.decode(encoding_of(head), errors="replace").lstrip("\ufeff \r\n\t").splitlines() or [""]
 
 
 def _opened(stream: BinaryIO, lines: Sequence[str], origin: Origin) -> FileTable:
@@ -60,7 +76,8 @@ def _opened(stream: BinaryIO, lines: Sequence[str], origin: Origin) -> FileTable
     if first.startswith(("{", "[")):
         return json_table(stream)
     if first.startswith("100,NEM13"):
-        raise ConfigurationError("NEM13 has a read of a meter every few months; ask for the interval data, NEM12")
+        text = Phrase("NEM13 has a read of a meter every few months; ask for the interval data, NEM12")
+        raise ConfigurationError(text)
     if first.startswith(("100,NEM12", "200,")):
         return nem12_table(stream)
     if first.startswith("/") and any(line.startswith(("1-0:", "0-0:")) for line in lines):
@@ -89,6 +106,8 @@ def _inflated(stream: BinaryIO, head: bytes) -> BinaryIO:
             if len(files) != 1:
                 text = Phrase("the archive has {number} files; import them one by one", number=len(files))
                 raise ConfigurationError(text)
+            if files[0].flag_bits & 1:
+                raise ConfigurationError(Phrase("the archive is encrypted; import the file in it"))
             return _copied(archive.open(files[0]))
     except _DAMAGED as error:
         raise ConfigurationError(Phrase("the archive is damaged: {fault}", fault=str(error)[:80])) from error
@@ -96,12 +115,12 @@ def _inflated(stream: BinaryIO, head: bytes) -> BinaryIO:
 
 def _copied(source: IO[bytes] | gzip.GzipFile) -> BinaryIO:
     copy = io.BytesIO()
-    for data in _bounded(source):
+    for data in _bounded([source]):
         copy.write(data)
     return copy
 
 
-def _bounded(*sources: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+def _bounded(sources: Iterable[IO[bytes] | gzip.GzipFile]) -> Iterator[bytes]:
     """Yield all that some files hold together, up to MOST_INFLATED."""
     size = 0
     for source in sources:
@@ -119,7 +138,7 @@ def _excel(stream: BinaryIO) -> FileTable:
     try:
         if zipfile.is_zipfile(stream):
             with zipfile.ZipFile(stream) as archive:
-                for _ in _bounded(*map(archive.open, archive.infolist())):
+                for _ in _bounded(map(archive.open, archive.infolist())):
                     continue
         stream.seek(0)
         book = CalamineWorkbook.from_filelike(stream)
@@ -152,6 +171,92 @@ def _numbered(rows: Sequence[list[str]], first: int) -> Iterator[Cells]:
     for number, row in enumerate(rows, first):
         if any(row):
             yield number, ";".join(row), row
+
+
+# Apart
+
+MOST_MEMORY = 1 << 30  # bytes of the process that opens a file, with its libraries
+MOST_SECONDS = 30  # of a processor
+MOST_KEPT = 256 << 20  # bytes of the rows that it writes
+_LONGEST_ROW = 8 << 20  # bytes
+_REFUSED, _FULL = 2, 3  # exit codes
+_PROGRAM = "import sys; from aggregator.intake.tables.structured import write_table; sys.exit(write_table(sys.argv[1]))"
+_TOO_MUCH = Phrase("reading the file takes too much memory or time; import it in parts, or as CSV")
+
+
+@contextmanager
+def table_apart(stream: BinaryIO, origin: Origin) -> Iterator[FileTable]:
+    """Open a file of the disk like `open_table`; all but plain text in another process. Raises ConfigurationError.
+
+    That process writes the rows to an unnamed file, which is there until the end of the context.
+    """
+    if not stream.seekable() or _is_plain(stream):
+        yield open_table(stream, origin)
+        return
+    place = os.lseek(stream.fileno(), 0, os.SEEK_CUR)  # `stream` relies on it, and the other process moves it
+    os.lseek(stream.fileno(), 0, os.SEEK_SET)
+    with TemporaryFile() as kept:
+        done = subprocess.run(  # noqa: S603 - Python itself
+            [sys.executable, "-P", "-c", _PROGRAM, json.dumps(origin)],
+            stdin=stream,
+            stdout=kept,
+            stderr=subprocess.PIPE,
+            env={"PYTHONPATH": os.pathsep.join(sys.path)},  # no secret
+            check=False,
+        )
+        os.lseek(stream.fileno(), place, os.SEEK_SET)
+        if done.returncode == _REFUSED:
+            template, values = orjson.loads(done.stderr.splitlines()[-1])
+            raise ConfigurationError(template if values is None else Phrase(template, **values))
+        if done.returncode < 0 or done.returncode == _FULL:
+            raise ConfigurationError(_TOO_MUCH)
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2000:].decode(errors="replace"))
+        kept.seek(0)
+        file_format, names, *more = orjson.loads(kept.readline())
+        yield FileTable(file_format, tuple(names), partial(_kept_rows, kept, kept.tell()), *more)
+
+
+def _is_plain(stream: BinaryIO) -> bool:
+    stream.seek(0)
+    head = stream.read(_HEAD)
+    return not head.startswith((_OLE, _ZIP, _GZIP)) and not _lines(head)[0].startswith(("<", "{", "["))
+
+
+def _kept_rows(kept: IO[bytes], first: int) -> Iterator[Cells]:
+    kept.seek(first)
+    while line := kept.readline():
+        number, text, row = orjson.loads(line)
+        yield number, text, row
+
+
+def write_table(origin: str) -> int:
+    """Write the table of the file at stdin to stdout, a line of its fields and one for each row; return the exit code.
+
+    The reason of a refusal goes to stderr. This is the other process of `table_apart`, and limits itself.
+    """
+    with suppress(ValueError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_KEPT, MOST_KEPT))
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    device_id, now, rules, *more = json.loads(origin)
+    try:
+        table = open_table(sys.stdin.buffer, Origin(device_id, now, DeviceRules(*rules), *more))
+        head = (table.format, table.names, table.about, table.unit, table.delimiter, table.encoding, table.header)
+        for part in chain([head], table.rows()):
+            line = orjson.dumps(part, option=orjson.OPT_APPEND_NEWLINE)
+            if len(line) > _LONGEST_ROW:
+                return _FULL
+            sys.stdout.buffer.write(line)
+    except ConfigurationError as error:
+        fault = error.args[0]
+        print(json.dumps([getattr(fault, "template", fault), getattr(fault, "values", None)]), file=sys.stderr)
+        return _REFUSED
+    except MemoryError:
+        return _FULL
+    return 0
 
 
 # Messages

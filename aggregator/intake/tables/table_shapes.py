@@ -129,23 +129,6 @@ def _unpivoted_rows(table: FileTable, others: Sequence[int], slots: Sequence[tup
                 yield number, text[:200], [*fixed, slot, row[place]]
 
 
-# Several tables, one below the other
-
-
-def sectioned(table: FileTable, said: Callable[[Sequence[str]], str]) -> FileTable:
-    """Return a table whose rows tell in the column `section` what is `said` by the names that stand above them."""
-    return table._replace(names=(*table.names, "section"), rows=partial(_sectioned_rows, table, said))
-
-
-def _sectioned_rows(table: FileTable, said: Callable[[Sequence[str]], str]) -> Iterator[Cells]:
-    section, width = said(table.names), len(table.names)
-    for number, text, row in table.rows():
-        if names := said(row):
-            section = names
-        elif any(row):
-            yield number, text, [*row[:width], *[""] * (width - len(row)), section]
-
-
 # A time in several columns
 
 

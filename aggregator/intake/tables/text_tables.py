@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from charset_normalizer import from_bytes
 
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Phrase
 from aggregator.core.readings import MAX_LINE
 from aggregator.intake.tables.notation import is_time
 from aggregator.intake.tables.table_shapes import WIDE, Cells, FileTable, slot_columns, spread_columns
@@ -51,15 +51,14 @@ def text_table(stream: BinaryIO) -> FileTable:
     if head and len(head) == SAMPLE:
         del lines[-1:]
     if not any(line.strip() for line in lines):
-        raise ConfigurationError("the file is empty")
+        raise ConfigurationError(Phrase("the file is empty"))
     found = _delimiter(lines[:LOOKED_AT])
     rows = [cells(line, found) for line in lines[:LOOKED_AT]]
     span = _span(rows)
     table = table_of([_split(row, span) for row in rows])
     if table is None:
-        raise ConfigurationError(
-            "no row of the file looks like a header followed by times and numbers; is it a file of a meter?"
-        )
+        text = Phrase("no row of the file looks like a header followed by times and numbers; is it a file of a meter?")
+        raise ConfigurationError(text)
     names, first, about = table
     opened = partial(text_rows, stream, encoding, found, first, span)
     return FileTable("csv", names, opened, about, delimiter=found, encoding=encoding, header=first - 1)
@@ -132,9 +131,10 @@ def text_rows(stream: BinaryIO, encoding: str, delimiter: str, first: int, span:
             if number >= first and not line.isspace():
                 yield number, line, _split(cells(line, delimiter), span)
     except UnicodeError as error:
-        raise ConfigurationError(
-            f"line {number + 1} cannot be decoded as {encoding}; save the file as UTF-8"
-        ) from error
+        text = Phrase(
+            "line {line} cannot be decoded as {encoding}; save the file as UTF-8", line=number + 1, encoding=encoding
+        )
+        raise ConfigurationError(text) from error
     finally:
         reader.detach()
 

@@ -17,7 +17,7 @@
 Live arrival brings a reading of every device: a row each, of known size. `pack` packs a half hour once it is over and
 quiet. What comes in later for it lies in `recent` beside it until the next packing; a read merges both, `recent` last.
 
-The schema is in `sqlite_schema`, the live state in `sqlite_live`, deletions for good in `sqlite_erasing`; the registry,
+The schema is in `sqlite_schema`, the live state in `sqlite_live`, deletions for good in `sqlite_layers`; the registry,
 the records and the change feed are in `sqlite_registry`.
 """
 
@@ -34,7 +34,6 @@ from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_st
 from aggregator.core.readings import Interval, Reading, merged
 from aggregator.store.layers import OWN
 from aggregator.store.port import READINGS, Blocks, Written, is_feed
-from aggregator.store.sqlite.sqlite_erasing import SqliteErasing
 from aggregator.store.sqlite.sqlite_layers import (
     EVIDENCE,
     INTERVALS,
@@ -43,6 +42,7 @@ from aggregator.store.sqlite.sqlite_layers import (
     MERGE_UNPACKED,
     READINGS_OF,
     RECENT,
+    SqliteErasing,
     interval_rows,
     reading_rows,
 )

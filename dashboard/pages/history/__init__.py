@@ -1,4 +1,4 @@
-"""A home's history: bring a file, answer its questions, see what it holds, take it in, take it back.
+"""A home's history: upload a file, answer its questions, see what it holds, import it, undo the import.
 
 May import web, accounts, text and the aggregator. Begin with `history_page.py`.
 """

@@ -11,19 +11,25 @@ from typing import Any, NamedTuple
 from aggregator.core.documents import Document
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import day_of
-from aggregator.intake.imports.import_records import TAKING, UNDONE, ImportRecord
-from aggregator.intake.imports.understanding import FIGURE_FIELDS, Understanding, named_columns
+from aggregator.intake.imports.columns import NO_ROLE
+from aggregator.intake.imports.import_records import TAKING, ImportRecord, can_undo
+from aggregator.intake.imports.understanding import FIGURE_FIELDS, named_columns
+from dashboard.pages.history.import_job import ALLOW
 from dashboard.text.language import Language, text
 from dashboard.text.words import energy, format_period, since, volume
 
 Say = Callable[[Any], str]  # a part of what the aggregator says -> words
 DAY = text("d MMMM y")
-ALLOW = "--allow"
 FIELDS = ("import_wh", "export_wh", "volume_l")  # of a document's part, and of an energy as it is stored
-UNSEEN = "the file has the columns {names}, and {missing} among them; name them with --columns, like time=Date,"
-OWN_SENTENCES = {  # in place of one that names an option
-    f"{UNSEEN}import_kwh=Elec": text("the file has the columns {names}, and {missing} among them"),
+OWN_SENTENCES = {  # in place of one for the command line
+    NO_ROLE: text("the file has the columns {names}, and {missing} among them"),
+    "m³ are of a gas meter, and the device is one of electricity": text(
+        "This file is of a gas meter: it counts in m³. The meter of this page is one of electricity. Upload the file "
+        "on the page of the gas meter."
+    ),
 }
+NUMBERS = ("kwh", "value", "wh")  # the values that are numbers for people
+DETAILS = ("detail", "fault")  # the values that are of a library, in English, and last
 WORDS = {
     "the interval": text("the interval"),
     "the day": text("the day"),
@@ -92,21 +98,25 @@ MEANINGS = {
     "--decimal": {"comma": text("A comma is the decimal sign"), "point": text("A point is the decimal sign")},
     "--timezone": {"UTC": text("The times of the file are in UTC, without summer time")},
     ALLOW: {
-        "refused": text("Take the other rows, and leave these out"),
+        "refused": text("Import the other rows, and leave these out"),
         "implausible": text("It is right: this home is like that"),
         "register": text("It is right: each row tells how much was used"),
         "contradiction": text("Leave the rows out that contradict others"),
         "clock": text("The times are right"),
     },
 }
-BRAKES: dict[str, tuple[tuple[str, str], ...]] = {  # the answers to what looks wrong
-    "refused": ((ALLOW, "refused"),),
-    "implausible": (*(("--unit", unit) for unit in ("kWh", "Wh", "MWh")), (ALLOW, "implausible")),
-    "register": (("--kind", "register"), (ALLOW, "register")),
-    "contradiction": ((ALLOW, "contradiction"),),
-    "clock": (("--timezone", "UTC"), ("--time", "start"), ("--time", "end"), (ALLOW, "clock")),
-}
-
+MOVED = text("Its history can be filled in by the household that lives there now.")
+SHARED = text("Visitors share this home, so they cannot upload files to it.")
+CHANGED = text("Something has changed meanwhile. This is how it stands now.")
+NO_FILE = text("Choose a file.")
+TOO_LARGE = text("This file is larger than {most} MB. Upload it in parts, for instance a year at a time.")
+FULL = text("Other imports are running, or this home has one that is not finished. Try again soon.")
+TOO_OFTEN = text("These were many files in a short time. Try again in some minutes.")
+TOO_MANY_ANSWERS = text("These were many answers to one file. Cancel, and upload it again.")
+NO_REASON = text("Say in a few words why; 3 to 500 characters.")
+NOTHING_NEW = text("This file has nothing new, so there is nothing to import.")
+UNDONE_ALREADY = text("This import was undone already.")
+NOT_ANY_MORE = text("This import cannot be undone any more: of its time only the charts are kept.")
 
 ROLES = {"household": text("Household"), "support": text("Support desk"), "operator": text("Operator")}
 
@@ -135,7 +145,11 @@ def speaker(lang: Language, reason_words: Callable[[str, Language], str]) -> Say
     def say(part: Any) -> str:  # noqa: ANN401 - JSON
         if isinstance(part, dict):
             template = OWN_SENTENCES.get(part["template"], part["template"])
-            return lang.say(str(template), **{name: say(value) for name, value in part["values"].items()})
+            values = {
+                name: lang.notation(str(value)) if name in NUMBERS else "" if name in DETAILS else say(value)
+                for name, value in part["values"].items()
+            }
+            return lang.say(str(template), **values).removesuffix(": ")
         return lang.say(WORDS[part]) if part in WORDS else reason_words(str(part), lang)
 
     return say
@@ -144,19 +158,9 @@ def speaker(lang: Language, reason_words: Callable[[str, Language], str]) -> Say
 # Questions
 
 
-def question_of(understood: Understanding) -> dict[str, Any]:
-    """Return the first question about a file, with its answers: an option and a value each.
-
-    Raises ConfigurationError for a question without answers.
-    """
-    if understood.doubts:
-        doubt = understood.doubts[0]
-        if not doubt.values:
-            raise ConfigurationError(doubt.text)
-        return {"text": doubt.text, "options": [(doubt.option, value) for value in doubt.values]}
-    brake = understood.brakes[0]
-    options = [one for one in BRAKES[brake.name] if one[0] == ALLOW or one[0] in brake.option]
-    return {"text": brake.text, "options": options}
+def capital(sentence: str) -> str:
+    """Return a sentence with a capital."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def meaning(option: str, value: str, say: Say, lang: Language) -> str:
@@ -265,9 +269,9 @@ def outcome(report: Mapping[str, Any], say: Say, lang: Language, *, is_done: boo
     """Return what a file adds, or has added."""
     total = amounts((report["import_wh"], report["export_wh"], report.get("volume_l")), lang)
     if is_done:
-        said = [lang.count("{number} row was taken in", "{number} rows were taken in", report["accepted"])]
+        said = [lang.count("{number} row was imported", "{number} rows were imported", report["accepted"])]
     else:
-        said = [lang.count("{number} row would be taken in", "{number} rows would be taken in", report["accepted"])]
+        said = [lang.count("{number} row would be imported", "{number} rows would be imported", report["accepted"])]
     said[0] += f": {total}" if total else ""
     counts = {
         "known": lang.count("{number} row is known already", "{number} rows are known already", report["known"]),
@@ -294,8 +298,8 @@ def changes(found: Sequence[Mapping[str, Any]], lang: Language) -> list[tuple[st
 # Imports
 
 
-def import_row(one: ImportRecord, now: int, zone: str, lang: Language) -> ImportRow:
-    """Return an import for the list: the file, its rows and days, who brought it and when."""
+def import_row(one: ImportRecord, now: int, cutoff: int, zone: str, lang: Language) -> ImportRow:
+    """Return an import for the list: the file, its rows and days, who uploaded it and when."""
     days = [period_label("day", day_of(at, zone), lang) for at in (one.first, max(one.first, one.last - 1))]
     total = amounts((one.import_wh, one.export_wh, one.volume_l), lang)
     rows = lang.count("{number} row", "{number} rows", one.rows)
@@ -305,10 +309,10 @@ def import_row(one: ImportRecord, now: int, zone: str, lang: Language) -> Import
     if one.undone_at:
         undone = since(one.undone_at, now, zone, lang)
         by = _person(one.undone_by, lang)
-        said.append(lang.say("taken back by {by}, {time}", by=by, time=undone))
+        said.append(lang.say("undone by {by}, {time}", by=by, time=undone))
     elif one.state == TAKING:
         said.append(lang.say("not finished"))
-    return ImportRow(one.number, one.file or lang.say("erased"), size, " · ".join(said), one.state != UNDONE)
+    return ImportRow(one.number, one.file or lang.say("erased"), size, " · ".join(said), can_undo(one, cutoff))
 
 
 def _person(by: str, lang: Language) -> str:

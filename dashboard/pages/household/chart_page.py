@@ -306,7 +306,7 @@ def _legend(chart: Chart, lang: Language) -> list[Component]:
 def _empty_slots(chart: Chart, extent: tuple[str, str] | None, lang: Language) -> Slots:
     heading, sentence = sentences.nothing(chart, extent[0] if extent else None, lang)
     ways = [_way_back(chart, extent, lang)] if extent else []
-    return {"nothing.children": [html.H2(heading), html.P(sentence), *ways]}
+    return {"nothing.children": [html.H2(heading), html.P(sentence), *ways], "facts.children": []}
 
 
 def _way_back(chart: Chart, extent: tuple[str, str], lang: Language) -> Component:

@@ -64,8 +64,8 @@ def tools(lang: Language) -> Component:
     return html.Div(
         [
             html.A(id="charge", className="quiet", hidden=True),
-            html.A(id="tariff", className="quiet", **attributes(data_full="")),
-            html.A(lang.say("History"), id="history", className="quiet", **attributes(data_full="")),
+            html.A(id="tariff", className="quiet", hidden=True, **attributes(data_full="")),
+            html.A(lang.say("History"), id="history", className="quiet", hidden=True, **attributes(data_full="")),
             html.Details([compare, html.Ul(id="comparisons")], id="compare", className="menu"),
             html.Details([html.Summary(lang.say("Download")), html.Ul(id="files")], id="downloads", className="menu"),
         ],

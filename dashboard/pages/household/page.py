@@ -46,14 +46,14 @@ RENDERER = "var renderer = new DashRenderer({ callback_resolved: window.wattfall
 @cache
 def region_of() -> Mapping[str, str]:
     """Return the output for the region of each component inside one, by id."""
-    return {name: f"{region}.values" for region, tree in _TREES.items() for name in ids(plain(tree(ENGLISH)))}
+    return {name: f"{region}.values" for region, tree in TREES.items() for name in ids(plain(tree(ENGLISH)))}
 
 
 def layout(poll_ms: int, lang: Language) -> Component:
     """Return the frame; the callbacks fill it."""
 
     def region(name: str, *inside: Component) -> Region:
-        return Region(*inside, id=name, content=_TREES[name](lang))
+        return Region(*inside, id=name, content=TREES[name](lang))
 
     hero = region("hero-region", _since(lang), *last_hour.graph(), html.Time(id="power-age"))
     household = [
@@ -167,7 +167,7 @@ def _signed_out(lang: Language) -> Component:
     )
 
 
-_TREES: Mapping[str, Callable[[Language], object]] = {  # of each region, without values
+TREES: Mapping[str, Callable[[Language], object]] = {  # of each region, without values
     "top-region": _top,
     "home-region": _home,
     "hero-region": live_tile.tile,

@@ -17,9 +17,10 @@ from aggregator.core import periods
 from aggregator.core.documents import ELECTRICITY, GAS, Device, Document
 from aggregator.core.readings import GAS as GAS_SUFFIX
 from aggregator.core.readings import SOLAR
+from aggregator.store.occupancies import is_over
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
-from dashboard.accounts.access import may_edit
+from dashboard.accounts.access import is_staff, may_edit
 from dashboard.accounts.users import User
 from dashboard.api.api_answers import answer_faults, parse_address
 from dashboard.charts import insights, pictures, sentences, usage_profile
@@ -155,7 +156,7 @@ def show_page(
         return slots
     is_said = isinstance(said, str) and said in SAID
     announced = {"said.children": _said(str(said), device, lang) if is_said else "", "said.hidden": not is_said}
-    return {**slots, **announced, **_staff_note(viewer, device, lang)}
+    return {**slots, **announced, **_visitor_slots(viewer, device, lang)}
 
 
 def _said(action: str, device: Device, lang: Language) -> list[str | Component]:
@@ -196,19 +197,22 @@ def _without_device(title: str, content: object, *, is_awaited: bool = False) ->
     }
 
 
-def _staff_note(viewer: User | None, device: Device, lang: Language) -> Slots:
-    """Return the note for staff on a household's page; staff get no links to what changes it."""
-    if may_edit(viewer, device):
-        return {"visiting.hidden": True}
-    support_url = f"/desk/device/{quote(device.device_id)}"
-    note = [
-        html.Span(lang.say("You see this as support, as the customer does; nothing can be changed here.")),
-        html.A(lang.say("Back to the desk"), href=support_url, **attributes(data_full="")),
-    ]
-    changes = {
-        f"{name}.{prop}": value for name in ("tariff", "history") for prop, value in (("children", ""), ("href", None))
-    }
-    return {"visiting.hidden": False, "visiting.children": note, **changes}
+def _visitor_slots(viewer: User | None, device: Device, lang: Language) -> Slots:
+    """Return the note for who may change nothing on a household's page, and whether the links to changes show."""
+    note: list[Component] = []
+    if is_staff(viewer):
+        support_url = f"/desk/device/{quote(device.device_id)}"
+        note = [
+            html.Span(lang.say("You see this as support, as the customer does; nothing can be changed here.")),
+            html.A(lang.say("Back to the desk"), href=support_url, **attributes(data_full="")),
+        ]
+    elif is_over(device):
+        note = [
+            html.Span(lang.say("You do not live here any more: you see your own days, and nothing can be changed."))
+        ]
+    is_hidden = not may_edit(viewer, device)
+    links = {"tariff.hidden": is_hidden, "history.hidden": is_hidden}
+    return {"visiting.hidden": not note, "visiting.children": note, **links}
 
 
 def _household(

@@ -133,7 +133,7 @@ def _days_label(first: str, last: str, lang: Language) -> str:
 
 PAGE = 50  # entries
 MOST_PAGES = 20  # the filter by day reaches older entries
-MOST_LOOKS = 100  # entries of each device for its household
+MOST_LOOKS = 1000  # entries of each device for its household
 LONGEST = 254  # characters of a filter; the longest e-mail address
 
 
@@ -206,5 +206,6 @@ def _who_looked(support: SupportServices) -> Response:
     seen.sort(key=lambda pair: pair[0].at, reverse=True)
     return render(
         "who_looked.html",
+        most=MOST_LOOKS,
         rows=[seen_row(one, support_words.home_name(device), now, device.timezone, lang) for one, device in seen],
     )

@@ -121,7 +121,12 @@ WRITTEN = (  # by commands and pages; a household reads them
     text("device token made"),
     text("device token revoked"),
     text("everything of the household"),
+    text("history imported from the command line"),
+    text("on the page of the household"),
+    text("prices imported from the command line"),
     text("rebuild from the command line"),
+    text("tariff removed from the command line"),
+    text("tariff set from the command line"),
     text("the household asked for it"),
 )
 _AND = ": "

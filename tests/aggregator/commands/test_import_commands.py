@@ -230,7 +230,7 @@ def test_an_import_is_listed_and_taken_back(octopus: Path) -> None:
     assert (again.exit_code, again.stderr.startswith("wattfall: home/1 was taken back already, on 20")) == (2, True)
     entries = [json.loads(line) for line in wattfall("audit", "--json", "--device", "home").stdout.splitlines()]
     assert [(one["action"], one["reason"], one["details"]) for one in entries] == [
-        ("import", "history imported from the command line (octopus.csv)", {}),
+        ("import", "history imported from the command line: octopus.csv", {}),
         ("import", "history imported from the command line", {"undone": "home/1"}),
     ]
 

@@ -15,7 +15,7 @@ import pytest
 from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Reading
-from aggregator.store.sqlite import sqlite_erasing
+from aggregator.store.sqlite import sqlite_layers
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from tests.contract.test_evidence import write
 
@@ -112,7 +112,7 @@ def read(reader: sqlite3.Connection) -> None:
 
 
 def test_a_reader_that_began_before_a_scrub_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_erasing, "PAUSE_S", 0)
+    monkeypatch.setattr(sqlite_layers, "PAUSE_S", 0)
     path, written_anew = tmp_path / "wattfall.db", list[str]()
 
     def note(statement: str) -> None:
@@ -131,7 +131,7 @@ def test_a_reader_that_began_before_a_scrub_is_waited_for(tmp_path: Path, monkey
 
 
 def test_scrubs_beside_a_long_reader_do_not_lengthen_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_erasing, "PAUSE_S", 0)
+    monkeypatch.setattr(sqlite_layers, "PAUSE_S", 0)
     path = tmp_path / "wattfall.db"
     log = path.with_name("wattfall.db-wal")
     with closing(erased(path)) as store, closing(sqlite3.connect(path, isolation_level=None)) as reader:

@@ -15,14 +15,17 @@ from hypothesis import strategies as st
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
+from aggregator.core.periods import DAY_S, day_of
 from aggregator.store import Store, open_store
 from aggregator.store.collections import COLLECTIONS
+from aggregator.store.occupancies import seen_by
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support import audit, audit_people
 from aggregator.support.actions import look_up, record_import
 from aggregator.support.audit import GRANT_HOURS, Audit, Entry, Head, Who, grant, granted, withdraw
 from aggregator.support.audit_check import AuditCheck, parse_head
 from aggregator.support.audit_entry import ChainKeys, check_reason, decode, encode
+from aggregator.waterfall.pricing import move
 
 SECRET, OTHER = "s" * 40, "o" * 40
 NOW, DAY = 1_795_000_205, 86_400  # 2026-11-18
@@ -116,10 +119,30 @@ def test_a_home_sees_staff_without_their_address(store: Store) -> None:
     Audit(store, [SECRET]).append(BEN, "rebuild", "cad-1", "hole in Tuesday", NOW + 60, {"from": "2026-11-17"})
     look_up(Audit(store, [SECRET]), ANNA, "other", "somebody else", NOW)
 
-    assert Audit(store, [SECRET]).seen_by_staff(Device("cad-1"), "") == [
+    assert Audit(store, [SECRET]).seen_by_staff(Device("cad-1"), "", 9) == [
         audit.Seen(NOW + 60, "support", "rebuild", "hole in Tuesday", {"from": "2026-11-17"}),
         audit.Seen(NOW, "support, Anna K.", "look-up", "customer called", {}),
     ]
+
+
+def test_a_home_sees_staff_behind_many_actions_of_its_own(store: Store) -> None:
+    own, ann = Audit(store, [SECRET]), Who("u-9", "ann@example.org", "household", "Ann")
+    look_up(own, ANNA, "cad-1", "customer called", NOW)
+    for second in range(3):
+        record_import(own, ann, "cad-1", "on the page of the household", NOW + second, file="meter.csv")
+    assert [one.reason for one in own.seen_by_staff(Device("cad-1"), "", 2)] == ["customer called"]
+
+
+def test_a_former_household_sees_its_looks_behind_those_at_the_next(store: Store) -> None:
+    store.put_device(Device("cad-1", "UTC", household="acacia"))
+    one = Audit(store, [SECRET])
+    look_up(one, ANNA, "cad-1", "acacia called", NOW - 3 * DAY_S)
+    move(store, Device("cad-1", "UTC", household="acacia"), "willow", day_of(NOW, "UTC"))
+    for second in range(3):
+        look_up(one, ANNA, "cad-1", "willow called", NOW + second)
+    former = seen_by(store.device("cad-1") or Device(""), "acacia")
+    assert former
+    assert [seen.reason for seen in one.seen_by_staff(former, "acacia", 2)] == ["acacia called"]
 
 
 # The chain
@@ -304,7 +327,7 @@ def test_a_forgotten_person_leaves_a_whole_chain_without_a_name(store: Store) ->
 
     found = Audit(store, [SECRET]).entries(device_id="a")
     assert [(one.who.name, one.who.email) for one in found] == [("", ""), ("", BEN.email), ("", "")]
-    assert [one.by for one in Audit(store, [SECRET]).seen_by_staff(Device("a"), "")] == ["support"] * 3
+    assert [one.by for one in Audit(store, [SECRET]).seen_by_staff(Device("a"), "", 9)] == ["support"] * 3
     assert numbers(Audit(store, [SECRET]).entries(person=pseudonyms[0])) == [3, 2, 1]
     assert Audit(store, [SECRET]).entries(person="u-1") == []
     assert faults(store) == []
@@ -417,7 +440,7 @@ def test_the_file_name_of_an_import_goes_with_its_reason(store: Store) -> None:
     record_import(known, ANNA, "cad-1", "history from the old supplier", NOW, file=name)
     record_import(known, ANNA, "cad-1", "x" * 495, NOW, file=name)
     reasons = [one.reason for one in known.entries(device_id="cad-1")]
-    assert reasons == [f"{'x' * 495} (Jan", f"history from the old supplier ({name})"]
+    assert reasons == [f"{'x' * 495}: Jan", f"history from the old supplier: {name}"]
     with pytest.raises(ConfigurationError, match="give a reason"):
         record_import(known, ANNA, "cad-1", "", NOW, file=name)
 

@@ -16,7 +16,7 @@ from aggregator.core.periods import RECORD_DAYS
 from dashboard.text.language import CATALOGUES
 
 ROOT = Path(__file__).parents[3]
-PHRASES: dict[str, Any] = {"Phrase": None}  # of what the aggregator says of a file
+PHRASES: dict[str, Any] = {"Phrase": None, "chained": None}  # of what the aggregator says of a file
 KEYWORDS = {"dashboard": {"say": None, "text": None, "count": (1, 2), **PHRASES}, "aggregator": PHRASES}
 METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2.ext:babel_extract")]
 Sentence = str | tuple[str, ...]

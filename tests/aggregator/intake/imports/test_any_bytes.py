@@ -1,7 +1,9 @@
 """No bytes raise anything but a named refusal."""
 
+import gzip
 import io
 import zipfile
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -69,12 +71,32 @@ def test_lines_and_columns_in_disorder_are_understood_or_refused(head: bytes, ra
     assert "\n" not in said_of(b"\n".join(line[random.randrange(3) :] for line in some))
 
 
-def test_an_archive_that_inflates_without_end_is_refused() -> None:
+def zipped(*files: tuple[str, bytes]) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("bomb.csv", b"\x00" * (60 << 20))
+        for name, content in files:
+            archive.writestr(name, content)
+    return target.getvalue()
 
-    assert said_of(target.getvalue()) == "the file holds more than 50 MB; import it in parts"
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        zipped(("bomb.csv", bytes(60 << 20))),
+        gzip.compress(bytes(60 << 20)),
+        zipped(("xl/workbook.xml", b"<workbook/>"), *((f"xl/{place}.xml", bytes(20 << 20)) for place in range(3))),
+    ],
+    ids=["zip", "gzip", "workbook"],
+)
+def test_what_inflates_without_end_is_refused(content: bytes) -> None:
+    assert len(content) < 1 << 20
+    assert said_of(content) == "the file holds more than 50 MB; import it in parts"
+
+
+@pytest.mark.parametrize("outer", [gzip.compress, lambda content: zipped(("inner", content))], ids=["gzip", "zip"])
+def test_an_archive_that_holds_another_or_itself_is_not_followed(outer: Callable[[bytes], bytes]) -> None:
+    for inner in (gzip.compress(bytes(60 << 20)), zipped(("bomb.csv", bytes(60 << 20)))):
+        assert said_of(outer(inner)) == "it is an archive in an archive; import the file in it"
 
 
 def test_entities_of_xml_are_refused() -> None:

@@ -63,13 +63,42 @@ def test_generation_that_is_named_export_is_taken() -> None:
     assert total(understood(text, where=("Con/Gen=Generation",), direction="export")) == (0, sum(GIVEN))
 
 
-def test_a_time_of_two_times_is_an_interval_and_names_further_down_tell_of_the_rows_below() -> None:
+def test_a_time_of_two_times_is_an_interval_and_a_second_table_is_refused() -> None:
     pairs = [f"{at:%Y-%m-%d %H:%M:%S} to {at + timedelta(hours=1):%Y-%m-%d %H:%M:%S}" for at in HOURS]
     parts = ["Usage information,,"]
     for way, figures in (("Delivered", WH), ("Received", GIVEN)):
         parts.append(f"Energy {way} time period,Usage {way} (Real energy in kilowatt-hours),Reading quality")
         parts += [f"{pair},{wh / 1000}," for pair, wh in zip(pairs, figures, strict=True)] + [",,"]
-    assert total(understood("\n".join(parts))) == BOTH
+    assert total(understood("\n".join(parts[:98]))) == (sum(WH), 0)
+    with pytest.raises(ConfigurationError, match="line 100 begins another table"):
+        understood("\n".join(parts))
+
+
+@pytest.mark.parametrize(
+    ("row", "refused"),
+    [
+        ("Time;Import (Wh);Export (Wh);Note", 0),
+        ("Notice;;;Grid export disabled for maintenance", 1),
+        ("Info;Gas meter replaced;;", 1),
+        ("export;paused;paused;maintenance", 1),
+        ("Contract changed;feed-in 8 ct;;", 1),
+    ],
+)
+def test_a_row_of_text_says_nothing_of_the_rows_below(row: str, refused: int) -> None:
+    lines = table("Time;Import (Wh);Export (Wh);Note", "{t};{u};{g};").split("\n")
+    found = understood("\n".join([*lines[:49], row, *lines[49:]]))
+    assert (total(found), sum(dict(found.reasons).values())) == (BOTH, refused)
+
+
+def test_a_blank_last_column_may_be_left_out() -> None:
+    lines = table("Time;Import (Wh);Note", "{t};{u};estimated").split("\n")
+    lines[4::2] = [line.rpartition(";")[0] for line in lines[4::2]]
+    assert total(understood("\n".join(lines))) == (sum(WH), 0)
+
+
+def test_seconds_of_other_times_than_the_rows_are_asked_about() -> None:
+    lines = [f"{at:%Y-%m-%d %H:%M};{int(at.timestamp()) + 25_513};{wh}" for at, wh in zip(HOURS, WH, strict=True)]
+    assert asked(understood("\n".join(["Time;Uploaded;Import (Wh)", *lines]), edge="start")) == ["--columns"]
 
 
 @pytest.mark.parametrize(("text", "found"), [("Export", BOTH), ("Gas", (sum(WH), 0))])

@@ -1,10 +1,14 @@
 """An import is a record, and is taken back whole: the documents are what they would be without it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from unittest.mock import patch
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +35,7 @@ from aggregator.intake.imports.import_records import (
 from aggregator.intake.imports.import_report import summary
 from aggregator.intake.ingest import ingest, ingest_intervals, registered
 from aggregator.store import Store
+from aggregator.store.collections import IMPORTS
 from aggregator.store.occupancies import without_household
 from aggregator.waterfall.retention import sweep
 from aggregator.waterfall.verify import differences
@@ -109,6 +114,45 @@ def test_the_same_file_resumes_its_import(store: Store) -> None:
     assert (stopped.state, 0 < stopped.rows < 10) == ("taking", True)
     assert report.accepted == 10 - stopped.rows
     assert imports_of(store, "d") == [replace(stopped, state=TAKEN, rows=10, import_wh=1000, blocks=10)]
+
+
+READ_A_FILE = """
+import io
+from aggregator.intake.formats.message import DeviceRules, Origin
+from aggregator.intake.imports.recognise import recognised
+from aggregator.intake.tables.structured import open_table
+from tests.aggregator.intake.imports.files import known_of
+times = [f"2026-05-{day} {hour:02}:00" for day in (12, 13) for hour in range(24)]
+rows = [f"{at};{way};200;{how}" for at in times for way, how in (("Import", "actual"), ("Export", "estimated"))]
+content = "\\n".join(["Time;Type;Wh;Quality", *rows]).encode()
+with recognised(open_table(io.BytesIO(content), Origin("d", 0, DeviceRules("UTC"))), known_of()) as found:
+    print(found.layout)
+"""
+
+
+def test_a_file_is_read_in_the_same_way_in_every_process() -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", READ_A_FILE],
+            env=environment | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1
+    assert b"judged=(('Import',)" in found.pop()
+
+
+def test_a_device_may_have_more_imports_than_a_page_of_the_store(store: Store) -> None:
+    bring(store, csv([(place, 100) for place in range(10)]))
+    (record,) = imports_of(store, "d")
+    with store.transaction():
+        for number in range(2, 1102):
+            body = orjson.dumps(asdict(replace(record, number=number))).decode()
+            store.put_record(IMPORTS.of("d"), f"{number:09d}", body)
+    assert [one.number for one in imports_of(store, "d")] == [*range(1101, 0, -1)]
 
 
 @pytest.mark.parametrize("name", ["d/2", "d/0", "d", "/1", "", "d/x", "e/1", "d/99999999999999999999"])

@@ -1,4 +1,4 @@
-"""A household brings a file on its page: asked, shown, taken in, taken back; and what stops it."""
+"""A household uploads a file on its page: asked, shown, imported, undone; and what stops it."""
 
 import io
 import re
@@ -26,7 +26,10 @@ from aggregator.waterfall.pricing import move
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.users import SUPPORT, User
 from dashboard.pages.history import import_jobs
-from dashboard.pages.history.history_view import BRAKES, MEANINGS
+from dashboard.pages.history.history_view import MEANINGS
+from dashboard.pages.history.import_job import BRAKES
+from tests.aggregator.intake.imports.test_providers import workbook
+from tests.aggregator.intake.tables.test_structured import FAR
 from tests.dashboard import homes
 from tests.dashboard.forms import Page
 from tests.dashboard.people import Clock, browser, dashboard, member, somebody, token_in
@@ -117,17 +120,17 @@ def import_wh(store: Store) -> int:
 def test_a_file_is_shown_confirmed_taken_in_and_taken_back(home: Home, store: Store) -> None:
     assert home.bring(csv_of()).location == URL
     shown = home.settled()
-    assert "144 rows would be taken in: 36.0 kWh import" in shown
+    assert "144 rows would be imported: 36.0 kWh import" in shown
     assert "March 2026 36.0 kWh import" in shown
     assert "import_kwh = import energy in kWh" in shown
     assert import_wh(store) == 0
     home.press("take")
-    assert "It is taken in meter.csv 144 rows were taken in: 36.0 kWh import" in home.settled()
+    assert "The file is imported meter.csv 144 rows were imported: 36.0 kWh import" in home.settled()
     assert import_wh(store) == 36_000
     home.press("forget")
     assert "144 rows · 1 March 2026 – 3 March 2026 · 36.0 kWh import Household, Ann" in home.words
     home.undo()
-    assert "It is taken back" in home.settled()
+    assert "The import is undone" in home.settled()
     assert import_wh(store) == 0
     assert [(one.state, one.undone_by) for one in imports_of(store, "cad-1")] == [(UNDONE, "household Ann")]
 
@@ -135,11 +138,11 @@ def test_a_file_is_shown_confirmed_taken_in_and_taken_back(home: Home, store: St
 def test_a_question_is_asked_in_words_and_answered(home: Home, store: Store) -> None:
     home.bring(asked_of())
     asked = home.settled()
-    assert "the figure of a row may be of the interval that starts or that ends at its time" in asked
+    assert "The figure of a row may be of the interval that starts or that ends at its time" in asked
     assert "It is the end: the row of 10:00 tells of the time before 10:00" in asked
     assert "--" not in home.page().text.replace("<!--", "")
     home.press("answer", choice="1")
-    assert "145 rows would be taken in" in home.settled()
+    assert "145 rows would be imported" in home.settled()
     home.press("again")
     assert "A question about the file" in home.settled()
     home.press("answer", choice="0")
@@ -148,13 +151,24 @@ def test_a_question_is_asked_in_words_and_answered(home: Home, store: Store) -> 
     assert import_wh(store) == 145 * 250
 
 
+def test_a_file_of_another_meter_is_told_in_words_and_another_can_be_brought(home: Home) -> None:
+    german = Home(home.client, "de")
+    german.bring(csv_of().replace("import_kwh", "Usage,Unit").replace("0.25", "0.25,m3"))
+    told = german.settled()
+    assert "Diese Datei lässt sich hier nicht importieren meter.csv Diese Datei ist von einem Gaszähler" in told
+    assert "Weiter" not in told
+    assert "--" not in german.page().text.replace("<!--", "")
+    german.press("cancel")
+    assert "Eine Datei Ihres Zählers" in german.settled()
+
+
 def test_what_looks_wrong_is_released_in_a_persons_words(home: Home) -> None:
     home.bring(csv_of("8"))
     assert "has 384 kWh import" in home.settled()
     choices = re.findall(r'name="choice" value="(\d)" required>([^<]*)', home.page().text)
     right = next(number for number, meaning in choices if meaning == "It is right: this home is like that")
     home.press("answer", choice=right)
-    assert "144 rows would be taken in: 1,152 kWh import" in home.settled()
+    assert "144 rows would be imported: 1,152 kWh import" in home.settled()
 
 
 def test_a_correction_shows_what_it_replaces(home: Home, store: Store) -> None:
@@ -179,7 +193,7 @@ def test_the_page_is_german_for_a_german_reader(home: Home) -> None:
 
 def test_a_file_that_is_none_of_a_meter_says_why(home: Home) -> None:
     home.bring("Dear customer,\nthank you for your letter.\n")
-    assert "no row of the file looks like a header followed by times and numbers" in home.settled()
+    assert "No row of the file looks like a header followed by times and numbers" in home.settled()
     home.press("forget")
     assert "A file of your meter" in home.words
 
@@ -189,7 +203,7 @@ def test_a_zip_of_one_file_is_opened(home: Home) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("meter.csv", csv_of())
     home.bring(target.getvalue(), "meter.zip")
-    assert "144 rows would be taken in" in home.settled()
+    assert "144 rows would be imported" in home.settled()
 
 
 def test_a_zip_bomb_is_refused_in_words(home: Home) -> None:
@@ -197,7 +211,12 @@ def test_a_zip_bomb_is_refused_in_words(home: Home) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.csv", bytes(60 << 20))
     home.bring(target.getvalue(), "bomb.zip")
-    assert "the file holds more than 50 MB; import it in parts" in home.settled()
+    assert "The file holds more than 50 MB; import it in parts" in home.settled()
+
+
+def test_a_workbook_that_would_end_the_process_is_refused_in_words(home: Home) -> None:
+    home.bring(workbook([[FAR]]), "far.xlsx")
+    assert "Reading the file takes too much memory or time; import it in parts, or as CSV" in home.settled()
 
 
 def test_a_file_of_51_mb_is_refused_in_words(home: Home, store: Store) -> None:
@@ -279,7 +298,7 @@ def test_a_job_ends_with_its_home(home: Home, store: Store) -> None:
     store.put_device(Device("cad-1", household="willow"))
     body = store.record(IMPORT_JOBS.of(), "cad-1")
     assert body
-    store.put_record(IMPORT_JOBS.of(), "cad-1", body.replace('"wish":""', '"wish":"take"'))
+    store.put_record(IMPORT_JOBS.of(), "cad-1", body.replace('"ready"', '"confirmed"'))
     ended()
     assert home.page().status_code == 404
     assert store.record(IMPORT_JOBS.of(), "cad-1") is None
@@ -302,16 +321,16 @@ def test_a_process_that_ended_leaves_words(home: Home, store: Store) -> None:
     store.drop_record(IMPORT_JOBS.of(), "cad-1")
     ended()
     store.put_record(IMPORT_JOBS.of(), "cad-1", re.sub(r'"beat":\d+', '"beat":1', body))
-    assert "Wattfall was started anew meanwhile" in home.words
+    assert "Wattfall was restarted before the import was finished" in home.words
 
 
 def test_another_process_shows_and_answers_a_job(home: Home, store: Store) -> None:
     home.bring(csv_of())
     home.settled()
     other = Home(browser(dashboard(store).server, store, member(store)))
-    assert "144 rows would be taken in" in other.words
+    assert "144 rows would be imported" in other.words
     other.press("take")
-    assert "It is taken in" in other.settled()
+    assert "The file is imported" in other.settled()
     assert import_wh(store) == 36_000
 
 
@@ -337,7 +356,7 @@ def test_days_of_another_household_are_refused_and_hidden(home: Home, store: Sto
     assert import_wh(store) == 24_000 + 24_000
     willow.press("forget")
     willow.undo(2)
-    assert "It is taken back" in willow.settled()
+    assert "The import is undone" in willow.settled()
     assert import_wh(store) == 36_000
     assert home.page().status_code == 403
 
@@ -359,11 +378,11 @@ def test_staff_import_for_a_home_with_a_reason_that_it_reads(home: Home, store: 
     assert [(one.by, one.state) for one in imports_of(store, "cad-1")] == [("support Des", TAKEN)]
     seen = Page(home.client.get("/who-looked").text).words
     assert "Imported a file, or took an import back" in seen
-    assert "sent by post (meter.csv)" in seen
+    assert "sent by post: meter.csv" in seen
     des.press("forget")
     assert des.undo().status_code == 422
     des.undo(reason="the wrong home")
-    assert "It is taken back" in des.settled()
+    assert "The import is undone" in des.settled()
     assert "the wrong home" in home.client.get("/who-looked").text
 
 

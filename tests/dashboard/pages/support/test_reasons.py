@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,16 @@ def test_suggestions_are_translated_and_own_words_unchanged() -> None:
     assert support_words.reason_label(MISSING, german) == german.say(MISSING) != MISSING
     assert support_words.reason_label(f"{MISSING}: Tuesday", ENGLISH) == f"{MISSING}: Tuesday"
     assert support_words.reason_label("device moved: 2026-11-10", german) == "Gerät übergeben: 2026-11-10"
+    imported = support_words.reason_label("on the page of the household: meter.csv", german)
+    assert imported == "auf der Seite des Haushalts: meter.csv"
     for own in ("ticket 4711", "ticket: 4711", "", f"{MISSING} on Tuesday"):
         assert support_words.reason_label(own, german) == own
 
 
-def test_each_translated_reason_is_one_that_the_code_writes() -> None:
+def test_each_reason_that_the_code_writes_is_translated() -> None:
     own = Path(support_words.__file__)
     house = [path for package in ("aggregator", "dashboard") for path in (own.parents[3] / package).rglob("*.py")]
     source = "".join(path.read_text() for path in house if path != own)
     assert [one for one in support_words.WRITTEN if one not in source] == []
+    fixed = re.findall(r'REASON = "(?!wattfall )([^"]+)"|"([a-z ]+ from the command line)"', source)
+    assert {one or other for one, other in fixed} - set(support_words.WRITTEN) == set()
