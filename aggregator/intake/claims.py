@@ -24,7 +24,7 @@ import orjson
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
-from aggregator.core.errors import ConfigurationError, StoreAway
+from aggregator.core.errors import ConfigurationError, Phrase, StoreAway
 from aggregator.core.readings import sender_of
 from aggregator.intake.device_status import note_look
 from aggregator.store.collections import CLAIMS, CLAIMS_NEWEST, update_record
@@ -79,15 +79,32 @@ def check_free(device: Device, now: int) -> None:
     """Raise ConfigurationError for a device that belongs to somebody, or to the home of another device."""
     if device.is_second_meter:
         sender = sender_of(device.device_id)
-        raise NotFree(f"{device.device_id} belongs to the home of {sender}; claim {sender}")
+        raise NotFree(
+            Phrase("{device} belongs to the home of {sender}; claim {sender}", device=device.device_id, sender=sender)
+        )
     if device.household:
         raise NotFree(
-            f"{device.device_id} belongs to {device.household}; `wattfall device move {device.device_id} --to -"
-            " --from DAY` empties the home first"
+            Phrase(
+                "{device} belongs to {household}; `wattfall device move` empties the home first",
+                device=device.device_id,
+                household=device.household,
+            )
         )
     present, today = occupancies(device)[-1], periods.day_of(now, device.timezone)
     if device.former and present.first >= today:
-        raise NotFree(f"{device.device_id} is free since {present.first}; a household may claim it the day after")
+        raise NotFree(
+            Phrase(
+                "{device} is free since {day}; a household may claim it the day after",
+                device=device.device_id,
+                day=present.first,
+            )
+        )
+
+
+def has_code_since(store: Store, device_id: str, at: int) -> bool:
+    """Whether a valid code of a device was made at an instant (UTC seconds) or after it."""
+    claim = load_claim(store, store.record(CLAIMS_NEWEST.of(), device_id) or "", at)
+    return claim is not None and claim.until - VALID_S >= at
 
 
 def find_code(store: Store, code: str, now: int) -> Claim | None:

@@ -22,6 +22,7 @@ from babel.numbers import format_currency, get_currency_symbol, get_decimal_symb
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
+from aggregator.core.errors import Phrase
 from aggregator.core.money import UNIT_PLACES
 
 T = TypeVar("T", bound=Callable[..., str])
@@ -56,6 +57,12 @@ class Language:
     def say(self, sentence: str, /, **values: object) -> str:
         """Return the translated sentence with its values filled in."""
         return self._catalogue.gettext(sentence).format(**values)
+
+    def tell(self, sentence: object) -> object:
+        """Return a `Phrase` in this language, its values too; other values unchanged."""
+        if not isinstance(sentence, Phrase):
+            return sentence
+        return self.say(sentence.template, **{name: self.tell(value) for name, value in sentence.values.items()})
 
     def count(self, one: str, many: str, number: int, /, **values: object) -> str:
         """Return the translated singular or plural; `{number}` stands for the number."""

@@ -8,6 +8,8 @@ The file travels with the page between the two steps, so nothing of it is kept.
 
 import csv
 import io
+import re
+import time
 from collections.abc import Iterable
 from functools import partial
 from itertools import islice
@@ -15,12 +17,24 @@ from itertools import islice
 from flask import Blueprint, Flask, Response, redirect, request
 from werkzeug.wrappers import Response as Answer
 
-from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.errors import ConfigurationError, Phrase, StoreAway, shown
+from aggregator.core.readings import is_device_id
+from aggregator.intake.claims import has_code_since
 from aggregator.store.collections import CLAIMS, EMAILS
 from aggregator.support.actions import make_code
 from dashboard.accounts import access
 from dashboard.accounts.provision_rows import COLUMNS, Refusal, Row, read_rows
-from dashboard.accounts.provisioning import CHANGED, MADE, MOVED, OUTCOMES, UNCHANGED, Report, provision, rehearsed
+from dashboard.accounts.provisioning import (
+    CHANGED,
+    MADE,
+    MOVED,
+    OUTCOMES,
+    UNCHANGED,
+    ProvisionRun,
+    Report,
+    provision,
+    rehearsed,
+)
 from dashboard.accounts.users import User
 from dashboard.pages.admin.admin_forms import (
     CANNOT,
@@ -42,6 +56,12 @@ MOST_REFUSED = 100  # shown
 NOT_UTF8 = text("The file is not UTF-8. Save it as CSV in UTF-8.")
 NO_FILE = text("Choose a file.")
 NO_DEVICE = text("Name the devices.")
+NO_ID = text("{text} is no device id")
+HAS_CODE = text(
+    "{device} has got a code since this page was opened; to make another one, send it from the page as it is now"
+)
+LEFT = text("The store is out of reach for the moment. {number} devices have no code yet; send them again.")
+TOO_MANY_CODES = text("These are more than {number} devices. `wattfall device code` takes any number.")
 TOO_MANY = text("These are more than {number} rows. `wattfall provision` takes a file of any length.")
 LABELS = {MADE: text("new"), CHANGED: text("changed"), MOVED: text("moved"), UNCHANGED: text("unchanged")}
 
@@ -98,11 +118,11 @@ def _upload_form() -> Response:
 
 
 def _upload_page(fault: str = "", **context: object) -> Response:
-    shown: dict[str, object] = {"report": None, "rows": "", "refused": [], "links": "", "codes": "", "devices": ""}
-    shown |= {"is_dry": True, **context}
+    values: dict[str, object] = {"report": None, "rows": "", "refused": [], "links": "", "codes": "", "devices": ""}
+    values |= {"is_dry": True, "codes_fault": "", "opened": int(time.time()), **context}
     return render(
         "admin_upload.html",
-        422 if fault else 200,
+        422 if fault or values["codes_fault"] else 200,
         fault=fault,
         columns=COLUMNS,
         labels=LABELS,
@@ -110,7 +130,7 @@ def _upload_page(fault: str = "", **context: object) -> Response:
         most_rows=MOST_ROWS,
         most_refused=MOST_REFUSED,
         valid_days=CLAIMS.days,
-        **shown,
+        **values,
     )
 
 
@@ -131,24 +151,50 @@ def _uploaded(admin: AdminServices) -> Response:
     try:
         report, refused, links = _carried_out(admin, rows, is_dry=is_dry)
     except ConfigurationError as error:
-        return _upload_page(lang.say(CANNOT, fault=error))
+        return _upload_page(lang.say(CANNOT, fault=lang.tell(error.args[0])))
     return _upload_page(report=report, rows=rows, refused=refused, links=links, is_dry=is_dry)
 
 
 def _codes(admin: AdminServices) -> Response:
-    """Make a code to claim each listed device, and show the codes as CSV, once."""
-    lang, listed = reader_language(), request.form.get("devices", "")
-    wanted = dict.fromkeys(listed.replace(",", " ").replace(";", " ").split())
+    """Make a code to claim each listed device, and show the codes as CSV, once.
+
+    A form that is sent again, as by a reload, voids no code that it made: `opened` is the instant (UTC seconds) at
+    which it was shown.
+    """
+    lang, listed, opened = reader_language(), request.form.get("devices", ""), request.form.get("opened", 0, type=int)
+    wanted = _listed(listed)
     if not 0 < len(wanted) <= MOST_ROWS:
-        return _upload_page(lang.say(TOO_MANY if wanted else NO_DEVICE, number=MOST_ROWS), devices=listed)
-    run, refused, codes = admin.run(), list[Refusal](), io.StringIO()
-    writer = csv.writer(codes, lineterminator="\n")
-    for place, device_id in enumerate(wanted, 1):
-        try:
-            writer.writerow((device_id, make_code(run.audit, run.who, device_id, run.timezone, run.now)))
-        except (ConfigurationError, Refused) as why:
-            refused.append(Refusal(place, str(why)))
-    return _upload_page(codes=codes.getvalue(), refused=refused, devices=listed)
+        fault = lang.say(TOO_MANY_CODES if wanted else NO_DEVICE, number=MOST_ROWS)
+        return _upload_page(codes_fault=fault, devices=listed)
+    run, refused, codes, waiting = admin.run(), list[Refusal](), io.StringIO(), list(wanted)
+    writer, fault = csv.writer(codes, lineterminator="\n"), ""
+    try:
+        for device_id, line in wanted.items():
+            try:
+                writer.writerow((device_id, _code(run, device_id, opened)))
+            except ConfigurationError as why:
+                refused.append(Refusal(line, str(lang.tell(why.args[0]))))
+            waiting.remove(device_id)
+    except StoreAway:
+        fault = lang.say(LEFT, number=len(waiting))
+    return _upload_page(codes_fault=fault, codes=codes.getvalue(), refused=refused, devices="\n".join(waiting))
+
+
+def _listed(devices: str) -> dict[str, int]:
+    """Return the texts between lines, commas and semicolons, each with its first line."""
+    found: dict[str, int] = {}
+    for line, row in enumerate(devices.splitlines(), 1):
+        for one in filter(None, map(str.strip, re.split("[,;]", row))):
+            found.setdefault(one, line)
+    return found
+
+
+def _code(run: ProvisionRun, device_id: str, opened: int) -> str:
+    if not is_device_id(device_id):
+        raise ConfigurationError(Phrase(NO_ID, text=shown(device_id)))
+    if has_code_since(run.store, device_id, opened):
+        raise ConfigurationError(Phrase(HAS_CODE, device=device_id))
+    return make_code(run.audit, run.who, device_id, run.timezone, run.now)
 
 
 def _carried_out(admin: AdminServices, text: str, *, is_dry: bool) -> tuple[Report, list[Refusal], str]:

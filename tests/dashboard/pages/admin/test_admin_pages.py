@@ -1,18 +1,27 @@
 """The pages of account managers: devices, households, people, and the upload of a file."""
 
+import ast
+import inspect
 import io
+import re
 import time
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from aggregator.core.documents import Device
+from aggregator.core.errors import StoreAway
 from aggregator.intake.claims import find_code
+from aggregator.store import occupancies
 from aggregator.store.port import Store
-from aggregator.support.audit import Audit
+from aggregator.support.actions import make_code
+from aggregator.support.audit import Audit, Who
+from dashboard.accounts import provision_rows, provisioning, users
 from dashboard.accounts.users import ADMIN, User
+from dashboard.pages.admin import admin_pages
 from tests.dashboard.forms import Page
 from tests.dashboard.people import PASSWORD, SECRET, accounts_on, browser, dashboard, somebody
 
@@ -164,18 +173,67 @@ def test_a_file_is_reported_first_and_carried_out_when_confirmed(client: FlaskCl
 def test_listed_devices_get_codes_that_are_shown_once(client: FlaskClient, store: Store) -> None:
     store.put_device(Device("cad-1"))
     store.put_device(Device("cad-2", household="acacia"))
-    page = Page(post(client, "/admin/upload", action="codes", devices="cad-1\ncad-2, cad-3\ncad-1 cad/4").text)
+    page = Page(codes(client, "cad-1\n\ncad-2, cad-3\ncad-1;cad-4 12 Acacia Road\n").text)
     rows = [line.partition(",") for line in page.words.split() if line.count("-") == 3]
     assert [device_id for device_id, _, _ in rows] == ["cad-1", "cad-3"]
     claims = [find_code(store, code, int(time.time())) for _, _, code in rows]
     assert [one and one.device_id for one in claims] == ["cad-1", "cad-3"]
-    assert "2 rows are refused Line 2 cad-2 belongs to acacia" in page.words
+    assert "2 rows are refused Line 3 cad-2 belongs to acacia" in page.words
+    assert "Line 4 'cad-4 12 Acacia Road' is no device id" in page.words
+    assert [one.device_id for one in store.devices()] == ["cad-1", "cad-2", "cad-3"]
     assert [(one.who.email, one.device_id) for one in Audit(store, [SECRET]).entries()] == [
         ("max@example.org", "cad-3"),
         ("max@example.org", "cad-1"),
     ]
-    for devices, fault in (("", "Name the devices."), (" ".join(map(str, range(1001))), "1000")):
-        assert fault in Page(post(client, "/admin/upload", action="codes", devices=devices).text).words
+    for devices, fault in (("", "Name the devices."), (",".join(map(str, range(1001))), "`wattfall device code`")):
+        answer = codes(client, devices)
+        assert answer.status_code == 422
+        assert fault in Page(answer.text).words
+
+
+def codes(client: FlaskClient, devices: str, **fields: str) -> TestResponse:
+    """Send the form of codes as the page has it."""
+    sent = Page(client.get("/admin/upload").text).sent
+    return client.post("/admin/upload", data={**sent, "action": "codes", "devices": devices, **fields})
+
+
+def made(answer: TestResponse) -> list[str]:
+    return [line.partition(",")[2] for line in Page(answer.text).words.split() if line.count("-") == 3]
+
+
+def test_a_form_of_codes_that_is_sent_again_voids_none(client: FlaskClient, store: Store) -> None:
+    opened = str(int(time.time()) - 60)
+    (code,) = made(codes(client, "cad-1", opened=opened))
+    again = codes(client, "cad-1", opened=opened)
+    assert "cad-1 has got a code since this page was opened" in Page(again.text).words
+    assert find_code(store, code, int(time.time()))
+    (newer,) = made(codes(client, "cad-1", opened=str(int(time.time()) + 60)))
+    assert find_code(store, newer, int(time.time()))
+    assert not find_code(store, code, int(time.time()))
+
+
+def test_codes_are_shown_when_the_store_goes_away_meanwhile(
+    client: FlaskClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_two(audit: Audit, who: Who, device_id: str, zone: str, now: int) -> str:
+        if device_id == "cad-3":
+            raise StoreAway("busy")
+        return make_code(audit, who, device_id, zone, now)
+
+    monkeypatch.setattr(admin_pages, "make_code", make_two)
+    answer = codes(client, "cad-1\ncad-2\ncad-3\ncad-4")
+    assert [find_code(store, code, int(time.time())) is not None for code in made(answer)] == [True, True]
+    page = Page(answer.text)
+    assert "2 devices have no code yet; send them again" in page.words
+    assert "cad-3 cad-4" in page.words
+
+
+def test_a_german_manager_reads_refusals_in_german(client: FlaskClient, store: Store) -> None:
+    store.put_device(Device("cad-2", household="acacia"))
+    client.environ_base["HTTP_ACCEPT_LANGUAGE"] = "de"
+    words = Page(codes(client, "cad-2\ncad 3").text).words
+    assert "cad-2 gehört acacia" in words
+    assert "'cad 3' ist keine Kennung eines Geräts" in words
 
 
 @pytest.mark.parametrize(
@@ -193,3 +251,32 @@ def test_a_file_that_cannot_be_taken_is_answered_with_the_reason(
     answer = upload(client, content)
     assert answer.status_code == 422
     assert fault in Page(answer.text).words
+
+
+REFUSED = """device,household,from,timezone,kind,role,email
+cad 1,,,,,,
+cad-1~gas,oak,,,,,
+cad-9,oak,2126-01-01,,,,
+cad-9,,,Mars/Olympus,,,
+cad-9,,,,steam,,
+cad-9,oak,soon,,,,
+,,,,,,nobody
+,oak,,,,king,ann@example.org
+,oak,,,,support,ann@example.org
+"""
+
+
+def test_each_refused_row_says_why_in_the_managers_language(client: FlaskClient) -> None:
+    english = re.findall(r"<span>(.*?)</span></li>", upload(client, REFUSED.encode()).text)
+    client.environ_base["HTTP_ACCEPT_LANGUAGE"] = "de"
+    german = re.findall(r"<span>(.*?)</span></li>", upload(client, REFUSED.encode()).text)
+    assert len(english) == len(german) == REFUSED.count("\n") - 1
+    assert [one for one in german if one in english] == []
+    assert german[0].startswith("Die Kennung des Geräts ist ")
+
+
+@pytest.mark.parametrize("module", [occupancies, provision_rows, provisioning, users])
+def test_no_refusal_of_a_row_is_bare_english(module: ModuleType) -> None:
+    calls = [one for one in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(one, ast.Call)]
+    named = [one for one in calls if ast.unparse(one.func) in ("ConfigurationError", "Refusal")]
+    assert [ast.unparse(one) for one in named if any(isinstance(text, ast.JoinedStr) for text in one.args)] == []
