@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pendulum
 from pendulum import DateTime
 
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Phrase
 
 HALF_HOUR = 1800
 HOUR = 3600
@@ -104,7 +104,8 @@ def block_start(at: int) -> int:
 def check_timezone(name: str) -> str:
     """Return `name` if it is an IANA time zone; raise ConfigurationError otherwise."""
     if name not in available_timezones():
-        raise ConfigurationError(f"{name!r} is not an IANA time zone; try one like Europe/London")
+        text = Phrase("{name} is not an IANA time zone; try one like Europe/London", name=repr(name))
+        raise ConfigurationError(text)
     return name
 
 
@@ -118,7 +119,10 @@ def check_period(level: str, period: str) -> str:
             return period
     except ValueError:
         pass
-    raise ConfigurationError(f"{period!r} is not a {level}; write it like {row.example}")
+    text = Phrase(
+        "{name} is not a {level}; write it like {example}", name=repr(period), level=level, example=row.example
+    )
+    raise ConfigurationError(text)
 
 
 # Pendulum reads a zone's file again when no zone object is held.

@@ -27,7 +27,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import orjson
 
-from aggregator.core.errors import Refused, shown
+from aggregator.core.errors import Phrase, Refused, shown
 
 EARLIEST = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 AHEAD_S = 600  # a device's clock may run this much ahead
@@ -182,7 +182,7 @@ def parse(message: object, now: int) -> Reading:
 def check_device_id(value: object) -> str:
     """Return `value` if it is a device id (safe in a URL and a file name). Raises Refused."""
     if type(value) is not str or not is_device_id(value):
-        raise Refused("bad_device_id", f"device_id is {shown(value)}")
+        raise Refused("bad_device_id", Phrase("device_id is {value}", value=shown(value)))
     return value
 
 

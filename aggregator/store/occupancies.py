@@ -14,7 +14,7 @@ import orjson
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document
-from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.errors import ConfigurationError, Phrase, Refused
 from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY, Window
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import overrides_text, parse_overrides
@@ -58,11 +58,16 @@ def moved(device: Device, household: str, first: str) -> Device:
     """
     present = occupancies(device)[-1]
     if household == present.household:
-        raise ConfigurationError(f"{device.device_id} belongs to {household or 'nobody'} already")
+        who = household or Phrase("nobody")
+        raise ConfigurationError(Phrase("{name} belongs to {household} already", name=device.device_id, household=who))
     if first <= present.first:
-        raise ConfigurationError(
-            f"{device.device_id} belongs to {present.household or 'nobody'} since {present.first}; name a later day"
+        text = Phrase(
+            "{name} belongs to {household} since {day}; name a later day",
+            name=device.device_id,
+            household=present.household or Phrase("nobody"),
+            day=present.first,
         )
+        raise ConfigurationError(text)
     former = [*_parsed(device.former), present._replace(last=periods.shift("day", first, -1))]
     moved_in = periods.day_start(first, device.timezone)
     erased = [one._replace(end=min(one.end, max(one.start, moved_in))) for one in _spans(device.erased)]

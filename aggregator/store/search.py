@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain, islice
 
 from aggregator.core.documents import LABELS, Device
-from aggregator.core.errors import ConfigurationError, shown
+from aggregator.core.errors import ConfigurationError, Phrase, shown
 from aggregator.core.readings import SECOND_METERS, sender_of
 from aggregator.store.occupancies import households
 
@@ -41,10 +41,13 @@ def check_labels(device: Device) -> Device:
     assert device.seen is None, "a device as a household sees it is not what the registry stores"
     for label, text in device.labels.items():
         if len(text) > LABELS[label] or not text.isprintable() or text != text.strip():
-            raise ConfigurationError(
-                f"{label} is {shown(text)}; it has up to {LABELS[label]} printable characters,"
-                " and no space at its beginning or end"
+            said = Phrase(
+                "{label} is {value}; it has up to {most} printable characters, and no space at its beginning or end",
+                label=label,
+                value=shown(text),
+                most=LABELS[label],
             )
+            raise ConfigurationError(said)
     return device
 
 

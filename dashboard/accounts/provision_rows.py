@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aggregator.core.documents import KINDS
-from aggregator.core.errors import ConfigurationError, Refused, shown
+from aggregator.core.errors import ConfigurationError, Phrase, Refused, shown
 from aggregator.core.periods import check_period, check_timezone
 from aggregator.core.readings import check_device_id, sender_of
 from dashboard.accounts.users import HOUSEHOLD, ROLES, check_email, check_household, check_name
@@ -74,12 +74,12 @@ def read_rows(readline: Callable[[int], str]) -> Iterator[Row | Refusal]:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Refusal(cells.line_num + 1, f"this is not CSV: {error}")
+                yield Refusal(cells.line_num + 1, Phrase("this is not CSV: {fault}", fault=error))
                 continue
             if any(map(str.strip, found)):
                 yield _row(cells.line_num + 1, columns, found)
     except UnicodeDecodeError as error:
-        raise ConfigurationError("the file is not UTF-8; save it as CSV in UTF-8") from error
+        raise ConfigurationError(Phrase("the file is not UTF-8; save it as CSV in UTF-8")) from error
 
 
 def _lines(readline: Callable[[int], str]) -> Iterator[str]:
@@ -87,7 +87,13 @@ def _lines(readline: Callable[[int], str]) -> Iterator[str]:
     while line := readline(LONGEST + 1):
         number += 1
         if len(line) > LONGEST:
-            raise ConfigurationError(f"line {number} is longer than {LONGEST} characters; the file is no list of rows")
+            raise ConfigurationError(
+                Phrase(
+                    "line {number} is longer than {most} characters; the file is no list of rows",
+                    number=number,
+                    most=LONGEST,
+                )
+            )
         yield line
 
 
@@ -95,17 +101,18 @@ def _columns(header: list[str]) -> list[str]:
     columns = [cell.strip().lower() for cell in header]
     unknown = [cell for cell in columns if cell not in COLUMNS]
     if unknown or not columns:
-        raise ConfigurationError(
-            f"line 1 names the column {shown(unknown[0] if unknown else '')}; the columns are {', '.join(COLUMNS)}"
-        )
+        name = shown(unknown[0] if unknown else "")
+        text = Phrase("line 1 names the column {name}; the columns are {names}", name=name, names=", ".join(COLUMNS))
+        raise ConfigurationError(text)
     if len(set(columns)) < len(columns) or not {"device", "email"} & set(columns):
-        raise ConfigurationError("line 1 must name each column once, and `device`, `email` or both")
+        raise ConfigurationError(Phrase("line 1 must name each column once, and `device`, `email` or both"))
     return columns
 
 
 def _row(line: int, columns: list[str], cells: list[str]) -> Row | Refusal:
     if len(cells) > len(columns):
-        return Refusal(line, f"it has {len(cells)} cells, and the first line {len(columns)}")
+        text = Phrase("it has {number} cells, and the first line {most}", number=len(cells), most=len(columns))
+        return Refusal(line, text)
     return row_of(line, {name: cell.strip() for name, cell in zip(columns, cells, strict=False)})
 
 
@@ -117,20 +124,20 @@ def row_of(line: int, given: Mapping[str, str]) -> Row | Refusal:
     except Refused as refused:
         return Refusal(line, refused.detail)
     except ConfigurationError as error:
-        return Refusal(line, str(error))
+        return Refusal(line, error.args[0])
 
 
 def checked(row: Row) -> Row:
     """Return a row with its address in the stored form. Raises ConfigurationError or Refused for an invalid one."""
     if not row.device and not row.email:
-        raise ConfigurationError("it names neither a device nor a person; fill in `device` or `email`")
+        raise ConfigurationError(Phrase("it names neither a device nor a person; fill in `device` or `email`"))
     if row.device:
         _check_device(row)
     elif row.first_day or row.household == NOBODY:
-        raise ConfigurationError("`from` and the household - are about a device; fill in `device`")
+        raise ConfigurationError(Phrase("`from` and the household - are about a device; fill in `device`"))
     if not row.email:
         if row.person or row.role:
-            raise ConfigurationError("`person` and `role` are about an account; fill in `email`")
+            raise ConfigurationError(Phrase("`person` and `role` are about an account; fill in `email`"))
         check_household(row.household, HOUSEHOLD)
         return row
     return _with_person(row)
@@ -139,22 +146,27 @@ def checked(row: Row) -> Row:
 def _check_device(row: Row) -> None:
     sender = sender_of(check_device_id(row.device))
     if sender != row.device and (row.household or row.postcode or row.first_day):
-        raise ConfigurationError(f"{row.device} belongs to the home of {sender}; give {sender} the household")
+        text = Phrase(
+            "{name} belongs to the home of {sender}; give {sender} the household", name=row.device, sender=sender
+        )
+        raise ConfigurationError(text)
     if row.kind and row.kind not in KINDS:
-        raise ConfigurationError(f"{shown(row.kind)} is no kind of meter; take {', '.join(KINDS)}")
+        text = Phrase("{name} is no kind of meter; take {names}", name=shown(row.kind), names=", ".join(KINDS))
+        raise ConfigurationError(text)
     if row.timezone:
         check_timezone(row.timezone)
     if row.first_day:
         check_period("day", row.first_day)
         if not row.household:
-            raise ConfigurationError("`from` is the first day of a household; fill in `household`")
+            raise ConfigurationError(Phrase("`from` is the first day of a household; fill in `household`"))
 
 
 def _with_person(row: Row) -> Row:
     if row.role and row.role not in ROLES:
-        raise ConfigurationError(f"{shown(row.role)} is no role; take {', '.join(ROLES)}")
+        text = Phrase("{name} is no role; take {names}", name=shown(row.role), names=", ".join(ROLES))
+        raise ConfigurationError(text)
     if row.household == NOBODY:
-        raise ConfigurationError("nobody lives in an empty home; name the person in a row of their own")
+        raise ConfigurationError(Phrase("nobody lives in an empty home; name the person in a row of their own"))
     check_household(row.household, row.role or HOUSEHOLD)
     fields = {name: getattr(row, name) for name in row.__slots__}
     return Row(**{**fields, "email": check_email(row.email), "person": check_name(row.person)})

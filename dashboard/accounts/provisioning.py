@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Phrase
 from aggregator.core.periods import FIRST_DAY
 from aggregator.settings import sqlite_url
 from aggregator.store import new_entry, open_store, search
@@ -161,7 +161,7 @@ def _planned(
             device = plan_device(run, row) if row.device else None
             person = plan_person(run, row) if row.email else None
         except ConfigurationError as error:
-            refuse(Refusal(row.line, str(error)))
+            refuse(Refusal(row.line, error.args[0]))
             continue
         devices += [device] if device else []
         people += [person] if person else []
@@ -197,17 +197,28 @@ def _home(device: Device, row: Row, now: int) -> tuple[Device, str | None, bool]
     if any((one.household, one.first) == (household, row.first_day or FIRST_DAY) for one in known[:-1]):
         return device, None, True
     if household == present.household:
-        since = "from ever" if present.first == FIRST_DAY else f"since {present.first}"
-        raise ConfigurationError(f"{device.device_id} belongs to {household or 'nobody'} {since}, not {row.first_day}")
+        ever, since = present.first == FIRST_DAY, Phrase("since {day}", day=present.first)
+        text = Phrase(
+            "{name} belongs to {household} {since}, not {day}",
+            name=device.device_id,
+            household=household or Phrase("nobody"),
+            since=Phrase("from ever") if ever else since,
+            day=row.first_day,
+        )
+        raise ConfigurationError(text)
     if not present.household and not has_past(device) and not row.first_day:
         return replace(device, household=household), None, False
     if not row.first_day:
-        raise ConfigurationError(
-            f"{device.device_id} belongs to {present.household or 'nobody'}; fill in `from`, the first day of"
-            f" {household or 'the empty home'}"
+        text = Phrase(
+            "{name} belongs to {household}; fill in `from`, the first day of {next}",
+            name=device.device_id,
+            household=present.household or Phrase("nobody"),
+            next=household or Phrase("the empty home"),
         )
+        raise ConfigurationError(text)
     if row.first_day > periods.day_of(now, row.timezone or device.timezone):
-        raise ConfigurationError(f"{row.first_day} is still to come; give {device.device_id} away on that day")
+        text = Phrase("{day} is still to come; give {name} away on that day", day=row.first_day, name=device.device_id)
+        raise ConfigurationError(text)
     return moved(device, household, row.first_day), household, False
 
 
@@ -242,7 +253,8 @@ def plan_person(run: ProvisionRun, row: Row) -> PersonPlan:
         return PersonPlan(MADE, None, User("", row.email, row.person, role, household))
     # By its address: the draft of a dry run has another id.
     if stored.email == run.who.email and (role, household) != (stored.role, stored.household):
-        raise ConfigurationError(f"{stored.email} is your own account; another account manager changes its role")
+        text = Phrase("{email} is your own account; another account manager changes its role", email=stored.email)
+        raise ConfigurationError(text)
     after = replace(stored.with_role(role), household=household, name=row.person or stored.name)
     return PersonPlan(UNCHANGED if after == stored else CHANGED, stored, after)
 

@@ -16,7 +16,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from aggregator.core.documents import LABELS
-from aggregator.core.errors import ConfigurationError, Damaged, shown
+from aggregator.core.errors import ConfigurationError, Damaged, Phrase, shown
 from dashboard.text.language import text
 
 HOUSEHOLD, SUPPORT, ADMIN = ROLES = ("household", "support", "admin")
@@ -89,7 +89,7 @@ def check_email(address: str) -> str:
     trimmed = address.strip()
     is_plain = trimmed.isprintable() and normalize("NFKC", trimmed) == trimmed and len(trimmed) <= LONGEST_EMAIL
     if not is_plain or not _EMAIL.fullmatch(trimmed):
-        raise ConfigurationError(f"{shown(address)} is not an e-mail address")
+        raise ConfigurationError(Phrase("{name} is not an e-mail address", name=shown(address)))
     return "".join(letter.lower() if letter.isascii() else letter for letter in trimmed)
 
 
@@ -97,17 +97,24 @@ def check_name(name: str) -> str:
     """Return a name that fits on one line. Raises ConfigurationError."""
     trimmed = name.strip()
     if len(trimmed) > LONGEST_NAME or not trimmed.isprintable():
-        raise ConfigurationError(f"{shown(name)} is no name; it has up to {LONGEST_NAME} printable characters")
+        text = Phrase(
+            "{name} is no name; it has up to {most} printable characters", name=shown(name), most=LONGEST_NAME
+        )
+        raise ConfigurationError(text)
     return trimmed
 
 
 def check_household(household: str, role: str) -> str:
     """Return a valid household id. Raises ConfigurationError."""
     if household and role != HOUSEHOLD:
-        raise ConfigurationError(f"the role {role} has no household; leave the household empty")
+        raise ConfigurationError(Phrase("the role {role} has no household; leave the household empty", role=role))
     if len(household) > LABELS["household"] or not household.isprintable() or household != household.strip():
-        most = LABELS["household"]
-        raise ConfigurationError(f"{shown(household)} is no household id; use up to {most} printable characters")
+        text = Phrase(
+            "{name} is no household id; use up to {most} printable characters",
+            name=shown(household),
+            most=LABELS["household"],
+        )
+        raise ConfigurationError(text)
     return household
 
 

@@ -90,7 +90,8 @@ def candidates(figures: Sequence[Figure], kind: str, unit: str, look: Look, know
     if kind and unit:
         return found
     if unit and not look.is_register:
-        is_at_rest = look.rises + look.falls == 0 and not _is_possible((ENERGY, unit), look, known, is_told=False)
+        is_still = look.step_s > 0 and look.rises + look.falls == 0
+        is_at_rest = is_still and not _is_possible((ENERGY, unit), look, known, is_told=False)
         return found if kind else [(ENERGY, unit), *([(REGISTER, unit)] if is_at_rest else [])]  # of any home
     possible = [one for one in found if _is_possible(one, look, known, is_told=bool(kind))]
     likely = [one for one in possible if _LEAST_W <= look.power(one[0]) * FACTORS[one[1]] <= _MOST_W] or possible

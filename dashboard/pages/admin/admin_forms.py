@@ -127,7 +127,7 @@ def _device_page(device: Device | None, given: dict[str, str], fault: str = "") 
         from_ever=FIRST_DAY,
         kinds=KINDS,
         given=dict.fromkeys(_DEVICE, "") | given,
-        fault=lang.say(CANNOT, fault=fault) if fault else "",
+        fault=lang.say(CANNOT, fault=lang.tell(fault)) if fault else "",
         done=lang.say(DONE.get(request.args.get("done", ""), "")),
     )
 
@@ -200,7 +200,7 @@ def _person_page(user: User | None, given: dict[str, str], fault: str = "", link
         is_me=user is not None and user.user_id == manager().user_id,
         roles=ROLES,
         given=dict.fromkeys(_PERSON, "") | given,
-        fault=lang.say(CANNOT, fault=fault) if fault else "",
+        fault=lang.say(CANNOT, fault=lang.tell(fault)) if fault else "",
         link=link,
         done=lang.say(DONE.get(request.args.get("done", ""), "")),
     )

@@ -151,7 +151,7 @@ def _uploaded(admin: AdminServices) -> Response:
     try:
         report, refused, links = _carried_out(admin, rows, is_dry=is_dry)
     except ConfigurationError as error:
-        return _upload_page(lang.say(CANNOT, fault=error))
+        return _upload_page(lang.say(CANNOT, fault=lang.tell(error.args[0])))
     return _upload_page(report=report, rows=rows, refused=refused, links=links, is_dry=is_dry)
 
 

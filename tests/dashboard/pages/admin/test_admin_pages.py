@@ -1,8 +1,12 @@
 """The pages of account managers: devices, households, people, and the upload of a file."""
 
+import ast
+import inspect
 import io
+import re
 import time
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 from flask.testing import FlaskClient
@@ -11,9 +15,11 @@ from werkzeug.test import TestResponse
 from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
 from aggregator.intake.claims import find_code
+from aggregator.store import occupancies
 from aggregator.store.port import Store
 from aggregator.support.actions import make_code
 from aggregator.support.audit import Audit, Who
+from dashboard.accounts import provision_rows, provisioning, users
 from dashboard.accounts.users import ADMIN, User
 from dashboard.pages.admin import admin_pages
 from tests.dashboard.forms import Page
@@ -245,3 +251,32 @@ def test_a_file_that_cannot_be_taken_is_answered_with_the_reason(
     answer = upload(client, content)
     assert answer.status_code == 422
     assert fault in Page(answer.text).words
+
+
+REFUSED = """device,household,from,timezone,kind,role,email
+cad 1,,,,,,
+cad-1~gas,oak,,,,,
+cad-9,oak,2126-01-01,,,,
+cad-9,,,Mars/Olympus,,,
+cad-9,,,,steam,,
+cad-9,oak,soon,,,,
+,,,,,,nobody
+,oak,,,,king,ann@example.org
+,oak,,,,support,ann@example.org
+"""
+
+
+def test_each_refused_row_says_why_in_the_managers_language(client: FlaskClient) -> None:
+    english = re.findall(r"<span>(.*?)</span></li>", upload(client, REFUSED.encode()).text)
+    client.environ_base["HTTP_ACCEPT_LANGUAGE"] = "de"
+    german = re.findall(r"<span>(.*?)</span></li>", upload(client, REFUSED.encode()).text)
+    assert len(english) == len(german) == REFUSED.count("\n") - 1
+    assert [one for one in german if one in english] == []
+    assert german[0].startswith("Die Kennung des Geräts ist ")
+
+
+@pytest.mark.parametrize("module", [occupancies, provision_rows, provisioning, users])
+def test_no_refusal_of_a_row_is_bare_english(module: ModuleType) -> None:
+    calls = [one for one in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(one, ast.Call)]
+    named = [one for one in calls if ast.unparse(one.func) in ("ConfigurationError", "Refusal")]
+    assert [ast.unparse(one) for one in named if any(isinstance(text, ast.JoinedStr) for text in one.args)] == []
