@@ -83,16 +83,16 @@ class ErasurePlan:
 
 
 def plan_from_text(text: str) -> ErasurePlan:
-    """Return the plan of a JSON text."""
+    """Return the plan of a JSON text. Raises ValueError."""
     return msgspec.json.decode(text, type=ErasurePlan)
 
 
-def make_plan(store: Store, household: str) -> ErasurePlan:
-    """Return the plan of a household's erasure. Raises ConfigurationError where nothing is kept of it."""
+def make_plan(store: Store, household: str, *, may_be_empty: bool = False) -> ErasurePlan:
+    """Return the plan of a household's erasure. Raises ConfigurationError where nothing is kept, unless it may be."""
     devices = [device for one in store.household_devices(household) if (device := store.device(one))]
     stays = [_stay(store, device, span) for device in devices for span in stay_spans(device, household)]
     people = tuple(residents(store, household))
-    if not stays and not people:
+    if not (stays or people or may_be_empty):
         raise ConfigurationError(f"nothing is kept of a household {shown(household)}; `wattfall device list` shows all")
     return ErasurePlan(household, tuple(stays), people)
 

@@ -10,14 +10,16 @@ The list has ids of devices and accounts, and times; no name.
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import NamedTuple
 
+import msgspec
 import orjson
 
 from aggregator.core import periods
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Damaged, StoreReplaced, WattfallError
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.erasure.erasing import WORKER, erasing, remains
 from aggregator.erasure.erasure_plan import ErasurePlan, household_of, make_plan, people_of, plan_from_text
@@ -44,6 +46,17 @@ class ErasureRequest(NamedTuple):
     state: str
     at: int  # UTC seconds: when it is due, or is to be looked at once more
     plan: str = ""  # JSON text, from its beginning on
+
+    @classmethod
+    def of(cls, body: str) -> "ErasureRequest":
+        """Return the request of a record's body. Raises Damaged."""
+        try:
+            request = msgspec.json.decode(body, type=cls)
+            if request.plan:
+                plan_from_text(request.plan)
+        except ValueError as error:
+            raise Damaged(f"the record of an erasure cannot be read ({error}); restore a backup") from error
+        return request
 
     @property
     def body(self) -> str:
@@ -76,8 +89,15 @@ def has_begun(store: Store, household: str) -> bool:
 
 def overdue(store: Store, now: int) -> list[str]:
     """Return the households whose erasure was due or has begun by `now` (UTC seconds), and is not done."""
-    found = [(key, ErasureRequest(*orjson.loads(body))) for key, body in store.records(ERASURES.of(), limit=PAGE)]
-    return [key for key, one in found if one.state in (_ASKED, _BEGINS, _BEGUN) and one.at <= now]
+    return [key for key, body in store.records(ERASURES.of(), limit=PAGE) if _is_overdue(body, now)]
+
+
+def _is_overdue(body: str, now: int) -> bool:
+    try:
+        request = ErasureRequest.of(body)
+    except Damaged:
+        return True
+    return request.state in (_ASKED, _BEGINS, _BEGUN) and request.at <= now
 
 
 def take_back(store: Store, household: str) -> bool:
@@ -94,7 +114,7 @@ def take_back(store: Store, household: str) -> bool:
 
 
 def _parsed(body: str | None) -> ErasureRequest | None:
-    return ErasureRequest(*orjson.loads(body)) if body else None
+    return ErasureRequest.of(body) if body else None
 
 
 # Under way
@@ -103,10 +123,13 @@ def _parsed(body: str | None) -> ErasureRequest | None:
 def begin(store: Store, audit: Audit, household: str, who: Who, reason: str, now: int) -> ErasurePlan:
     """Return the plan of an erasure that begins now or has begun; its record and entries of the audit are written.
 
-    Raises ConfigurationError where nothing is kept of the household.
+    Raises ConfigurationError where nothing is kept of the household, unless an erasure still awaits its last look: it
+    may be this one, which was stopped after its record had gone.
     """
     body = store.record(ERASURES.of(), household)
-    plan = _begun(store, audit, body, lambda: make_plan(store, household), who, reason, now)
+    may_be_empty = bool(body or store.records(ERASURES.of(), f"{_AGAIN} ", f"{_AGAIN} ~", 1))
+    make = partial(make_plan, store, household, may_be_empty=may_be_empty)
+    plan = _begun(store, audit, body, make, who, reason, now)
     if plan is None:
         raise ConfigurationError(f"the erasure of {household} was asked for or taken back just now; run it again")
     return plan
@@ -149,39 +172,37 @@ def carry_out(store: Store, audit: Audit, plan: ErasurePlan, now: int, note: Not
     if not left:
         note(plan)
         again = ErasurePlan("", plan.stays, ())
-        key = f"again {token_hex(8)}"
+        key = f"{_AGAIN} {token_hex(8)}"
         store.put_record(ERASURES.of(), key, ErasureRequest(_AGAIN, now + AGAIN_S, again.to_text()).body)
         store.drop_record(ERASURES.of(), plan.household)
-        yield from _scrubbed(store)
-
-
-def _scrubbed(store: Store) -> Iterator[str]:
-    while store.scrub():
-        yield ""
+        for _ in store.scrub():
+            yield ""
 
 
 def due_erasures(store: Store, audit: Audit, now: int, note: Note) -> Iterator[None]:
     """Carry out what is due at `now` (UTC seconds), in short steps. Faults are logged; the next call tries again."""
     for key, body in store.records(ERASURES.of(), limit=PAGE):
-        request = ErasureRequest(*orjson.loads(body))
-        if request.state == _TAKEN_BACK:
-            store.drop_record(ERASURES.of(), key)
-        elif request.state in (_BEGINS, _BEGUN) or request.at <= now:
-            try:
+        try:
+            request = ErasureRequest.of(body)
+            if request.state == _TAKEN_BACK:
+                store.drop_record(ERASURES.of(), key)
+            elif request.state in (_BEGINS, _BEGUN) or request.at <= now:
                 yield from _carried_out(store, audit, key, body, now, note)
-            except ConfigurationError as error:
-                log.error("an erasure waits: %s", error)
+        except StoreReplaced:
+            raise
+        except WattfallError as error:
+            log.error("the erasure %s waits: %s", key, error)
 
 
 def _carried_out(store: Store, audit: Audit, key: str, body: str, now: int, note: Note) -> Iterator[None]:
-    request = ErasureRequest(*orjson.loads(body))
+    request = ErasureRequest.of(body)
     is_again = request.state == _AGAIN
     if is_again:
         plan = plan_from_text(request.plan)
         steps = _looked_at_again(store, audit, plan, now)
     else:
         why = "the household asked for it"
-        begun = _begun(store, audit, body, lambda: make_plan(store, key), WORKER, why, now)
+        begun = _begun(store, audit, body, partial(make_plan, store, key, may_be_empty=True), WORKER, why, now)
         if begun is None:  # taken back since it was read
             return
         plan = begun
@@ -202,7 +223,8 @@ def _looked_at_again(store: Store, audit: Audit, plan: ErasurePlan, now: int) ->
     for _ in erasing(store, audit, plan, now):
         yield ""
     yield from remains(store, plan, now)
-    yield from _scrubbed(store)
+    for _ in store.scrub():
+        yield ""
 
 
 # Copies that forget later

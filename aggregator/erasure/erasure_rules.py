@@ -11,6 +11,7 @@ from functools import partial
 import orjson
 
 from aggregator.core import periods
+from aggregator.core.errors import Damaged
 from aggregator.core.periods import DAY_S, FOR_EVER
 from aggregator.erasure.erasure_plan import ErasedStay, Resident
 from aggregator.intake.refusals import UNKNOWN
@@ -149,7 +150,7 @@ def _walked(store: Store, stay: ErasedStay, row: Collection, rule: Rule, now: in
         last = first
     for page in rows.record_pages(store, place, first, last):
         for key, body in page:
-            left = rule(stay, key, body)
+            left = _ruled(rule, stay, key, body)
             if left is None:
                 store.drop_record(place, key)
             elif left != body:
@@ -158,7 +159,10 @@ def _walked(store: Store, stay: ErasedStay, row: Collection, rule: Rule, now: in
 
 
 def _ruled(rule: Rule, stay: ErasedStay, key: str, body: str | None) -> str | None:
-    return rule(stay, key, body) if body else None
+    try:
+        return rule(stay, key, body) if body else None
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise Damaged(f"the record {key} about {stay.device_id} cannot be read ({error}); restore a backup") from error
 
 
 def _naming(store: Store, naming: Iterable[Collection], name: str) -> Iterator[None]:

@@ -133,9 +133,8 @@ def damage(store: Store, pause: Pause = lambda: None) -> Iterator[str]:
             for evidence in (store.readings, store.intervals):
                 yield from _named(partial(evidence, device.device_id, 0, FOR_EVER))
                 pause()
-        for _ in pages(store.lives):
-            pause()
-    except Damaged as error:  # a row of the registry or a live state ends the walk over them
+            yield from _named(partial(store.live, device.device_id))
+    except Damaged as error:  # a row of the registry ends the walk over them
         yield str(error)
 
 

@@ -4,7 +4,7 @@ Each write compares its values with the stored ones; an unchanged value leaves n
 *this key is dirty*; it is consumed at least once. Methods raise StoreAway (retry later) or StoreUnusable (repair it).
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -244,10 +244,10 @@ class Store(Layered, Protocol):
     def expire_records(self, now: int) -> int:
         """Delete the records that have expired at `now`, unless the store expires them itself. Return their number."""
 
-    def scrub(self) -> bool:
-        """Overwrite what deleted rows have left in a file, for a short time; return whether more is left.
+    def scrub(self) -> Iterator[None]:
+        """Overwrite what deleted rows have left in a file, with pauses while others are in the way.
 
-        Between two calls others write. DynamoDB leaves nothing.
+        Raises StoreAway where they are for long, StoreUnusable without room on the disk. DynamoDB leaves nothing.
         """
 
     # change feed

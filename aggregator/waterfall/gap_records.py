@@ -143,10 +143,15 @@ def put_records(store: Store, device_id: str, before: Iterable[GapRecord], recor
 
 def erase_gaps(store: Store, device_id: str, span: Window) -> None:
     """Delete the records of gaps that overlap a span, and from others the readings of its time."""
+    for channel in CHANNELS:
+        first, last = _key(channel, span.start + 1), _key(channel, span.end)  # a damaged one that ends there goes too
+        while page := store.records(ESTIMATED_GAPS.of(device_id), first, last, PAGE):
+            for record in page:
+                store.drop_record(ESTIMATED_GAPS.of(device_id), record.key)
+            first = page[-1].key + "\0"
     near = Window(max(span.start - NEAR_S, 0), min(span.end + NEAR_S, periods.FOR_EVER))
-    for record in gap_records(store, device_id, near):
-        overlaps = record.base.overlaps(*span)
-        put_records(store, device_id, [record], [] if overlaps else [_without(record, span)])
+    for gap in gap_records(store, device_id, near):
+        put_records(store, device_id, [gap], [] if gap.base.overlaps(*span) else [_without(gap, span)])
 
 
 def _without(record: GapRecord, span: Window) -> GapRecord:

@@ -62,7 +62,7 @@ def build_web(folder: Path) -> Path:
         folder / "web.zip",
         {
             ".ebextensions/wattfall.config": SETTINGS.encode(),
-            ".platform/nginx/conf.d/wattfall.conf": b"client_max_body_size 52m;\n",  # a file of history
+            ".platform/nginx/conf.d/wattfall.conf": b"client_max_body_size 128m;\n",  # up to here the words are ours
             "Procfile": PROCESS.encode(),
             "requirements.txt": "\n".join([f"./{wheel}", *pinned(), ""]).encode(),
             wheel: wheel_of(folder),

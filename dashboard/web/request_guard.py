@@ -84,9 +84,11 @@ def is_form(request: Request) -> bool:
 def knows_token(request: Request) -> bool:
     """Whether a form carries the token of its session."""
     held = session.get(FIELD)
-    if request.endpoint in UPLOADS:
-        return isinstance(held, str) and compare_digest(token_for(request.path), request.args.get(FIELD, ""))
-    return isinstance(held, str) and compare_digest(held.encode(), request.form.get(FIELD, "").encode())
+    if not isinstance(held, str):
+        return False
+    is_upload = request.endpoint in UPLOADS
+    wanted, sent = (token_for(request.path), request.args) if is_upload else (held, request.form)
+    return compare_digest(wanted.encode(), sent.get(FIELD, "").encode(errors="replace"))
 
 
 # Form limits
@@ -103,7 +105,7 @@ def admit_body(request: Request, most: int) -> None:
     request.max_content_length = most
     connection: Any = request.environ.get("gunicorn.socket")
     if hasattr(connection, "received_by"):
-        connection.received_by += (request.content_length or most) / SLOWEST
+        connection.received_by += min(request.content_length or most, most) / SLOWEST
 
 
 def is_ours(request: Request, url: str = "") -> bool:

@@ -1,6 +1,7 @@
 """Changes without a click, and answers that come late: the first reading, a hidden tab, an unreachable store."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -10,7 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
 from aggregator.store.port import Store
-from tests.browser.conftest import QUICK_MS, Open, bars, serve
+from tests.browser.conftest import PATIENCE_MS, QUICK_MS, Open, bars, serve
 from tests.copies import Copy, nothing
 from tests.dashboard import homes
 
@@ -92,10 +93,10 @@ def test_the_first_reading_appears_by_itself(empty_home: tuple[Store, str], visi
 
 def test_who_waits_for_the_first_reading_sees_it_within_seconds(copy: Copy, visit: Open) -> None:
     store = copy(nothing)
-    for address in serve(store):  # polls of every page are 10 s apart
+    for address in serve(store, 100 * PATIENCE_MS):  # of a page with readings
         page = visit("/", at=address)
         expect(page.get_by_role("heading", name="Your first reading has not arrived yet")).to_be_visible()
-        with page.expect_request(re.compile("_dash-update-component"), timeout=5000):
+        with page.expect_request(re.compile("_dash-update-component"), timeout=PATIENCE_MS):
             pass
 
 
@@ -140,11 +141,12 @@ def test_the_last_click_counts_also_where_its_answer_comes_first(visit: Open, ad
     expect(page.get_by_role("heading", name="Sunday 22 November 2026")).to_be_visible()
     held: list[Route] = []
     page.route(POSTS, lambda route: held.append(route))
-    page.get_by_role("link", name="Previous").click()
-    page.wait_for_timeout(QUICK_MS)
-    page.get_by_role("link", name="Month").click()
-    page.wait_for_timeout(QUICK_MS)
-    assert len(held) >= 2
+    for count, link in enumerate(("Previous", "Month"), 1):
+        page.get_by_role("link", name=link).click()
+        until = time.monotonic() + PATIENCE_MS / 1000
+        while len(held) < count:
+            assert time.monotonic() < until
+            page.wait_for_timeout(QUICK_MS)
     for one in reversed(held):
         one.continue_()
         page.wait_for_timeout(QUICK_MS)

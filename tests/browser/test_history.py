@@ -1,5 +1,6 @@
 """The whole way of a file in a real browser, without a script of ours: uploaded, asked, shown, imported, undone."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,8 +10,10 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page, ViewportSize, expect
 
 from aggregator.core.documents import Device
-from aggregator.intake.imports.import_records import UNDONE, imports_of
+from aggregator.intake.imports.import_records import TAKING, UNDONE, imports_of
+from aggregator.store.collections import IMPORT_JOBS
 from aggregator.store.port import Store
+from dashboard.pages.history.import_job import ImportJob, encoded
 from tests.browser.conftest import DESK, PHONE, Open, serve
 from tests.browser.test_accessibility import AXE
 from tests.copies import Copy
@@ -77,3 +80,23 @@ def test_a_file_is_asked_about_shown_imported_and_undone(
     press(page, "Undo")
     expect(page.get_by_role("heading", name="The import is undone")).to_be_visible(timeout=PATIENCE_MS)
     assert [one.state for one in imports_of(store, "cad-1")] == [UNDONE]
+
+
+def test_a_job_at_work_is_watched_and_cancelled_with_the_keyboard(home: tuple[Store, str], visit: Open) -> None:
+    store, address = home
+    now = int(time.time())
+    job = ImportJob(
+        "a", "cad-1", homes.HOUSEHOLD, "household Ann", "meter.csv", TAKING, now, since=now - 60, percent=40
+    )
+    store.put_record(IMPORT_JOBS.of(), "cad-1", encoded(job))
+    page = visit("/d/cad-1/history", address, DESK, ready="progress")
+    expect(page.get_by_role("progressbar", name="The file is being imported")).to_have_attribute("value", "40")
+    check(page)
+    page.get_by_role("button", name="Cancel").focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("The import is being cancelled; nothing of it stays")
+    check(page)
+    assert page.get_by_role("button", name="Cancel").count() == 0

@@ -201,11 +201,12 @@ def test_an_erasure_killed_at_random_points_finishes_when_run_again(
             with closing(open_store(url)) as store:
                 plant(store, now)
         calls = int(erased_until(0, urls[0], environ).stdout.splitlines()[-1])
-        points = sorted(chance.randrange(1, calls) for _ in range(scaled(6, 2)))
+        points = [calls // 4, *sorted(chance.randrange(1, calls) for _ in range(scaled(5, 1)))]
         ends = [erased_until(point, urls[1], environ).returncode for point in points]
-        assert ends[0] == -signal.SIGKILL
+        assert ends[0] == -signal.SIGKILL  # the number of calls varies a little with the threads
+        assert {*ends} <= {-signal.SIGKILL, 0}
         done = erased_until(0, urls[1], environ)
-        assert done.returncode == (2 if 0 in ends else 0), done.stderr
+        assert done.returncode == 0, done.stderr
         with closing(open_store(urls[1])) as store:
             assert found(partial(bytes_of, store, tmp_path / killed)) == []
             assert [*AuditCheck(Audit(store, SECRETS)).faults()] == []

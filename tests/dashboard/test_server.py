@@ -8,14 +8,16 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
+from flask import Request
 
-from aggregator.core.documents import new_device
+from aggregator.core.documents import Device, new_device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import iso_utc
 from aggregator.intake.tokens import new_token
@@ -26,7 +28,9 @@ from dashboard import server
 from dashboard.commands.main import main
 from dashboard.server import check_port, reserve_port, warm
 from dashboard.web.cache import check_cache
-from tests.dashboard.people import SECRET, at_home, dashboard
+from dashboard.web.request_guard import admit_body
+from tests.dashboard import homes
+from tests.dashboard.people import SECRET, at_home, cookie_of, dashboard, member
 from tests.servers import free_port
 
 ELSEWHERE = "10.9.9.9"  # no address of this machine
@@ -48,9 +52,12 @@ def variables(folder: Path, port: int) -> dict[str, str]:
     }
 
 
-def command(folder: Path, port: int, name: str = "web") -> "subprocess.Popen[str]":
+MAIN = "from dashboard.commands.main import main; main()"
+
+
+def command(folder: Path, port: int, name: str = "web", program: str = MAIN) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "dashboard.commands.main", name],
+        [sys.executable, "-c", program, name],
         env=os.environ | variables(folder, port),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -78,8 +85,8 @@ def refused(
 
 
 @contextmanager
-def running(folder: Path, port: int, name: str = "web") -> Iterator["subprocess.Popen[str]"]:
-    process = command(folder, port, name)
+def running(folder: Path, port: int, name: str = "web", program: str = MAIN) -> Iterator["subprocess.Popen[str]"]:
+    process = command(folder, port, name, program)
     try:
         deadline = time.monotonic() + PATIENCE_S
         while len(listening(port)) < 2 or get(port, "/health") != b"OK":
@@ -298,3 +305,70 @@ def test_half_a_request_is_given_up_and_stops_nobody(web: int) -> None:
             for one in stuck[:4]:
                 one.sendall(b"x")
         assert all(map(is_given_up, stuck[:4]))
+
+
+# Uploads
+
+HISTORY = "/d/cad-1/history"
+MB = 1 << 20
+IMPATIENT = "from dashboard import server; server.RECEIVE_S = 1.0; " + MAIN
+
+
+class Uploads:
+    """A web process that waits a second for a form, and a resident who sends files to it."""
+
+    def __init__(self, port: int, cookie: str) -> None:
+        self._port, self._headers = port, {"Cookie": cookie, "Origin": f"http://127.0.0.1:{port}"}
+        answer, page = self._asked("GET", HISTORY)
+        self._headers["Cookie"] = answer.getheader("Set-Cookie", cookie).split(";")[0]
+        (self._address,) = re.findall(r'action="([^"]*/file\?csrf=\w+)"', page)
+
+    def _asked(self, method: str, path: str, pieces: Iterable[bytes] = (), size: int = 0) -> tuple[HTTPResponse, str]:
+        headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(size)} if size else {}
+        with closing(HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)) as connection:
+            connection.request(method, path, pieces if size else None, {**self._headers, **headers})
+            answer = connection.getresponse()
+            return answer, answer.read().decode()
+
+    def sent(self, size: int, pause_s: float = 0) -> tuple[HTTPResponse, str]:
+        """Send a file of some bytes, with a pause after the first of them."""
+        head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
+        end = b"\r\n--x--\r\n"
+
+        def pieces() -> Iterator[bytes]:
+            yield head
+            time.sleep(pause_s)
+            yield bytes(size)
+            yield end
+
+        return self._asked("POST", self._address, pieces(), len(head) + size + len(end))
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploads]:
+    folder, port = tmp_path_factory.mktemp("uploads"), free_port()
+    with closing(SqliteStore(str(folder / "homes.db"))) as store:
+        store.put_device(Device("cad-1", household=homes.HOUSEHOLD))
+        cookie = cookie_of(dashboard(store).server, store, member(store))
+    with running(folder, port, "web", IMPATIENT):
+        yield Uploads(port, cookie)
+
+
+def test_a_file_that_is_too_long_is_read_so_that_its_sender_hears_why(uploads: Uploads) -> None:
+    answer, page = uploads.sent(60 * MB)
+    assert answer.status == 413
+    assert "This file is larger than 50 MB." in page
+
+
+def test_a_file_has_more_time_than_another_form(uploads: Uploads) -> None:
+    answer, _ = uploads.sent(5 * MB, pause_s=2)
+    assert answer.status == 303
+
+
+@pytest.mark.parametrize(("declared", "seconds"), [(10**5, 1), (10**12, 500)])
+def test_a_body_gets_time_for_what_is_read_and_not_for_what_is_declared(declared: int, seconds: int) -> None:
+    connection = server._TimedSocket()
+    asked = Request({"CONTENT_LENGTH": str(declared), "REQUEST_METHOD": "POST", "gunicorn.socket": connection})
+    admit_body(asked, 50_000_000)
+    assert connection.received_by == seconds
+    connection.close()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from aggregator.core.errors import Phrase, Refused, chained, shown
 from aggregator.core.periods import DAY_S, HOUR, day_of, day_start
-from aggregator.intake.imports.looks import Look, candidates, one_of, seen, short_of_ends, told_of, unknown_unit
+from aggregator.intake.imports import looks
 from aggregator.intake.imports.rows import Layout, RowReader
 from aggregator.intake.imports.understanding import Choice, Doubt, Known, row_filter
 from aggregator.intake.imports.vocabulary import (
@@ -103,7 +103,7 @@ class _Judge:
         is_profiled: bool,
         later: int,
     ) -> None:
-        roles = roles._replace(figures=tuple(one_of(one, rows) for one in roles.figures))
+        roles = roles._replace(figures=tuple(looks.one_of(one, rows) for one in roles.figures))
         self.names, self.roles, self.known, self.is_profiled, self.later = names, roles, known, is_profiled, later
         self.choices: list[Choice] = []
         self.doubts, self.ats = list[Doubt](), list[int]()  # the times of the rows, each once, ascending
@@ -190,7 +190,7 @@ class _Judge:
 
     def meters(self) -> None:
         """Ask which meter or category is meant, where rows of one time tell of several."""
-        found = told_of(self.names, self.rows, self.roles, self.known, self.later)
+        found = looks.told_of(self.names, self.rows, self.roles, self.known, self.later)
         self.layout = self.layout._replace(judged=found.judged, is_gas=found.is_gas)
         self.doubts += found.doubts
 
@@ -203,23 +203,22 @@ class _Judge:
         kinds = {one.kind for one in figures} - {""}
         unit = self.known.unit or next((one.unit for one in figures if one.unit), said.unit)
         kind = self.known.figure_kind or (POWER if unit in WATTS else next(iter(kinds), said.kind))
-        if not unit and not self.is_profiled and (foreign := unknown_unit(figures)):
+        if not unit and not self.is_profiled and (foreign := looks.unknown_unit(figures)):
             self._ask("--unit", Phrase("the unit {name} is not known", name=shown(foreign)), UNITS)
         if unit == VOLUME_M3 and self.known.meter == "electricity":
             self._ask("--device", Phrase("m³ are of a gas meter, and the device is one of electricity"), ())
-        look = seen(figures, self.rows, self.layout)
-        look = look._replace(step_s=self.step_s or look.step_s)
-        found = candidates(figures, kind, unit, look, self.known)
+        self.doubts += [] if self.known.figure_kind else looks.mixed_kinds(figures, self.rows, self.layout)
+        look = looks.seen(figures, self.rows, self.layout, self.step_s)
+        found = looks.candidates(figures, kind, unit, look, self.known)
         self._note(found, kind, unit, look)
         chosen, unit = found[0] if found else (kind or ENERGY, unit or "kWh")
         has_register = any(one.kind == REGISTER for one in self.roles.figures)
         is_irregular = self.way != 0 and share_of_usual(self.ats) < 0.6
         is_held = self.roles.end is None and (self.step_s <= 60 or is_irregular or has_register)
-        self.layout = self.layout._replace(
-            kind=chosen, unit=unit, is_instant=chosen == REGISTER or (chosen == POWER and is_held)
-        )
+        is_instant = chosen == REGISTER or (chosen == POWER and is_held)
+        self.layout = self.layout._replace(kind=chosen, unit=unit, is_instant=is_instant)
 
-    def _note(self, found: Sequence[tuple[str, str]], kind: str, unit: str, look: Look) -> None:
+    def _note(self, found: Sequence[tuple[str, str]], kind: str, unit: str, look: looks.Look) -> None:
         kinds, units = list(dict.fromkeys(one for one, _ in found)), list(dict.fromkeys(one for _, one in found))
         if len(kinds) > 1:
             text = Phrase("the figures may be {kinds}: {seen}", kinds=_either(kinds), seen=look.said)
@@ -245,7 +244,8 @@ class _Judge:
             if self.roles.hours:
                 self.layout = self.layout._replace(is_ordinal=False, first_hour=0)
         elif self.roles.end is not None:
-            self.layout = self.layout._replace(edge="start", short_s=short_of_ends(RowReader(self.layout), self.rows))
+            short_s = looks.short_of_ends(RowReader(self.layout), self.rows)
+            self.layout = self.layout._replace(edge="start", short_s=short_s)
         elif self.roles.hours:
             self._numbered_hours(edge)
         else:

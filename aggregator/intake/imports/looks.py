@@ -11,11 +11,11 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import Phrase, Refused, chained
+from aggregator.core.errors import Phrase, Refused, chained, shown
 from aggregator.core.periods import HOUR
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.imports.rows import FACTORS, Layout, RowReader
-from aggregator.intake.imports.understanding import Doubt, Known
+from aggregator.intake.imports.understanding import FIGURE_FIELDS, Doubt, Known
 from aggregator.intake.imports.vocabulary import (
     ENERGY,
     EXPORT,
@@ -125,8 +125,8 @@ def one_of(figure: Figure, rows: Sequence[Sequence[str]]) -> Figure:
     return figure._replace(is_one_of=is_one_of)
 
 
-def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layout) -> Look:
-    """Return how the main figure of rows looks, in order of time."""
+def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layout, step_s: int = 0) -> Look:
+    """Return how the main figure of rows looks, in order of time; `step_s` is their step, where it is known."""
     main = next((one for one in figures if one.channel != EXPORT), figures[0])
     selected = [tuple(row[place] for place in layout.roles.categories) for row in rows]
     usual = Counter(selected).most_common(1)[0][0] if selected else ()
@@ -143,7 +143,17 @@ def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layou
             continue
     ats = sorted(points)
     look = look_of([points[at] for at in ats], ats, has_end=layout.roles.end is not None)
-    return look if look.step_s else look._replace(step_s=length)  # of one row
+    return look._replace(step_s=step_s or look.step_s or length)
+
+
+def mixed_kinds(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layout) -> list[Doubt]:
+    """Ask which figures count where energies stand beside registers: a file is read as one kind."""
+    registers = [one for one in figures if one.kind == REGISTER]
+    looks = [(one, seen((one,), rows, layout)) for one in figures if registers and not one.kind]
+    energies = [one for one, look in looks if not look.is_register and look.rises + look.falls]
+    names = ", ".join(shown(one.name) for one in energies)
+    text = Phrase("{names} may be energies beside registers: which of the two count?", names=names)
+    return [Doubt("--columns", text, (*as_columns(energies), *as_columns(registers)))] if energies else []
 
 
 def short_of_ends(reader: RowReader, rows: Sequence[Sequence[str]]) -> int:
@@ -157,6 +167,28 @@ def short_of_ends(reader: RowReader, rows: Sequence[Sequence[str]]) -> int:
         lengths[seconds_of(end) - seconds_of(time) if end is not None else 0] += 1
     usual = lengths.most_common(1)[0][0] if lengths else 0
     return next((short for short in (1, 60) if usual > 0 and (usual + short) % 300 == 0), 0)
+
+
+# Doubts of names
+
+
+def as_columns(figures: Sequence[Figure]) -> tuple[str, ...]:
+    """Return figures as `--columns` names them; empty where it has no field for one."""
+    parts = {REGISTER: "_register", POWER: "_power"}
+    fields = [f"{one.channel or IMPORT}{parts.get(one.kind, '')}_{(one.unit or 'kWh').lower()}" for one in figures]
+    named = [f"{field}={one.name}" for field, one in zip(fields, figures, strict=True)]
+    return (",".join(named),) if FIGURE_FIELDS.keys() >= {*fields} else ()
+
+
+def of_title(roles: Roles, channel: str) -> list[Doubt]:
+    """Ask for the direction of figures where only a title says it (`channel`: one above the table), or "received"."""
+    figures = roles.figures
+    is_unsure = not any("export" in said_by(one.name.rpartition(": ")[2]).meanings for one in figures)
+    if {one.channel for one in figures} != {EXPORT}:
+        is_unsure = channel not in ("", IMPORT) and not (roles.categories or any(one.channel for one in figures))
+    names = ", ".join(shown(one.name) for one in figures)
+    text = Phrase("only a title, or the word received, tells the direction of {names}", names=names)
+    return [Doubt("--direction", text, tuple(dict.fromkeys((IMPORT, EXPORT, channel or EXPORT))))] if is_unsure else []
 
 
 # Meters
@@ -188,7 +220,7 @@ def told_of(names: Sequence[str], rows: Sequence[Row], roles: Roles, known: Know
     told = {values: said for values, said in every.items() if not said.is_ignored and is_gas in (None, values in gas)}
     times = [tuple(row[place] for place in (roles.time, roles.clock) if place is not None) for row in rows]
     new = {*category[len(rows) - later :]}
-    doubts = list(_meters(names, rows, roles, times, category))
+    doubts = [*_meters(names, rows, roles, times, category), *_contradictions(every, roles.figures, known)]
     for same in [] if doubts else _wholes(told, known):
         if not all(told[values].channel for values in same) and not new & same:
             each = {one for one in zip(times, category, strict=True) if one[1] in same}
@@ -216,6 +248,38 @@ def _meters(
             options = tuple(f"{names[place]}={value}" for value, _ in values.most_common(12))
             text = Phrase("the file has {number} different {name}", number=len(values), name=names[place])
             yield Doubt("--where", text, options)
+            return
+
+
+def _contradictions(told: Mapping[Category, Said], figures: Sequence[Figure], known: Known) -> Iterator[Doubt]:
+    """Yield the question what texts of rows say, where they contradict a figure's name or may be notes.
+
+    A note has unknown words, and rows beside it have texts that tell nothing.
+    """
+    names = [said_by(one.name) for one in figures]
+    channels, units = ({one.channel for one in figures} - {""}, {one.unit for one in names} - {""})
+    is_named = any(one.channel and not one.is_weak for one in names)
+    is_lone = not any(said.meanings & {"import", "export", "consumption"} for said in told.values())  # "received"
+    has_unitless = any(not said.unit for said in told.values())
+    out = {values for values, said in told.items() if said.is_ignored or (said.is_generation and not known.direction)}
+    out |= {values for values, said in told.items() if "gas" in said.meanings and known.meter != "gas"}
+    is_silent = any(not said.channel and values not in out for values, said in told.items())
+    for values, said in told.items():
+        is_note = said.is_foreign and is_silent
+        is_other = len(channels) < 2 and said.channel not in ("", *(channels or {IMPORT}))
+        is_unit = said.unit not in ("", *units) and (bool(units) or (said.is_foreign and has_unitless))
+        if (
+            is_unit
+            or (is_lone and "received" in said.meanings)
+            or ((is_other or values in out) and (is_named or is_note))
+        ):
+            text = Phrase(
+                "the rows with {text} may be of something else than {names}",
+                text=shown(" ".join(values)),
+                names=", ".join(shown(one.name) for one in figures),
+            )
+            exports = [] if channels else [one._replace(channel=EXPORT) for one in figures]
+            yield Doubt("--columns", text, (*as_columns(figures), *(as_columns(exports) if exports else ())))
             return
 
 

@@ -19,6 +19,7 @@ from aggregator.intake.formats.message import check_instant_of
 from aggregator.intake.imports.columns import only_made, quoted, roles_of, telling, with_named
 from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
 from aggregator.intake.imports.judgement import BY_MIDNIGHT, SAMPLE_ROWS, Judged, edge_doubt, judged
+from aggregator.intake.imports.looks import of_title
 from aggregator.intake.imports.preview import FIRST, FileTotals, previewed, understanding_of
 from aggregator.intake.imports.rows import FileRow, Layout, RowReader
 from aggregator.intake.imports.understanding import (
@@ -110,8 +111,7 @@ def _decided(table: FileTable, known: Known, later: Container[int] = ()) -> Judg
     unit, channel = _hints(table)
     named = known.columns or (named_columns(profile.columns) if profile and not unit and profile.columns else {})
     roles, doubts = with_named(columns, named) if named else roles_of(columns)
-    known = known._replace(direction=known.direction or channel)
-    doubts += [] if named or profile else _of_home(columns, roles)
+    doubts += [] if named or profile else [*_of_home(columns, roles), *of_title(roles, channel)]
     if profile and profile.told_by and not known.columns and known.meter == "electricity":
         roles, open_ones = _with_told(columns, rows, roles, profile.told_by)
         doubts += open_ones

@@ -96,7 +96,7 @@ _PHRASES = (
     (re.compile(r"\b(feed|fed)[ -]?in(to)?\b"), "export"),
     (re.compile(r"\b(to|naar|into) (the )?(grid|net|netz)\b"), "export"),
     (re.compile(r"\bfrom (the )?grid\b"), "import"),
-    (re.compile(r"\breceived\b(?! from)"), "export"),
+    (re.compile(r"\breceived\b(?! from)"), "received"),  # by the grid, beside what is delivered
     (re.compile(r"\b(surplus|excess) ?generation\b"), "export"),
     (re.compile(r"\b1[ .-]?0?[: ]?1[. ]8[. ][0-9]\b|\b1[. ]8[. ][0-9]\b"), "import"),
     (re.compile(r"\b2[. ]8[. ][0-9]\b"), "export"),
@@ -116,6 +116,12 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
 _CAMEL_UNIT = re.compile(r"(?<=[a-z])(?=[kKM]W[hH]?\b)|(?<=[a-jl-z])(?=W[hH]?\b)")
 
 
+_OF_GRID = frozenset({"import", "export", "received"})
+_CHANNELS = (
+    ("net", NET), ("export", EXPORT), ("received", EXPORT), ("import", IMPORT), ("consumption", IMPORT),
+)  # fmt: skip
+
+
 class Said(NamedTuple):
     """What a name says; empty where it says nothing."""
 
@@ -126,15 +132,12 @@ class Said(NamedTuple):
     @property
     def channel(self) -> str:
         """Return IMPORT, EXPORT, NET or empty; a strong word for the grid goes before one for consumption."""
-        for meaning, channel in (("net", NET), ("export", EXPORT), ("import", IMPORT), ("consumption", IMPORT)):
-            if meaning in self.meanings:
-                return channel
-        return ""
+        return next((channel for meaning, channel in _CHANNELS if meaning in self.meanings), "")
 
     @property
     def is_weak(self) -> bool:
         """Whether it speaks of consumption, which may be the home's and not the grid's."""
-        return "consumption" in self.meanings and not self.meanings & {"import", "export"}
+        return "consumption" in self.meanings and not self.meanings & _OF_GRID
 
     @property
     def kind(self) -> str:
@@ -160,7 +163,7 @@ class Said(NamedTuple):
     @property
     def is_generation(self) -> bool:
         """Whether it is of what panels make, which is neither import nor export."""
-        return "generation" in self.meanings and not self.meanings & {"export", "import"}
+        return "generation" in self.meanings and not self.meanings & _OF_GRID
 
 
 def plain(name: str) -> str:

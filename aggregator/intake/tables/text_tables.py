@@ -221,7 +221,7 @@ def _with_groups(rows: Sequence[Sequence[str]], place: int) -> list[str]:
         current = ""
         for column, one in enumerate(over[: len(names)]):
             current = one or current
-            names[column] = f"{current} {names[column]}".strip()
+            names[column] = ": ".join(filter(None, (current, names[column])))
     return names
 
 

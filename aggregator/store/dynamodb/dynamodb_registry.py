@@ -255,9 +255,9 @@ class DynamoRegistry:
         self._client.call("delete_item", TableName=f"{self._prefix}-live", Key={"d": items.text(device_id)})
         self._view.forget(Get("live", device_id))
 
-    def scrub(self) -> bool:
+    def scrub(self) -> Iterator[None]:
         """Do nothing: a deleted item leaves nothing that can be read."""
-        return False
+        return iter(())
 
     # records
 

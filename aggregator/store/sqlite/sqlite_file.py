@@ -8,7 +8,7 @@ import sqlite3
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ BUSY_S = 30.0  # longest wait for another's write, where nobody waits for an ans
 _PRAGMAS = ("synchronous = FULL", "cache_size = -16384", "mmap_size = 1073741824", "secure_delete = FAST")
 _MENDS = {
     sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",
-    sqlite3.SQLITE_FULL: "cannot grow, the disk is full; free some space",
+    sqlite3.SQLITE_FULL: "cannot grow, its disk or that of temporary files is full; free some space",
     sqlite3.SQLITE_CORRUPT: "is damaged; put a backup in its place with `wattfall restore`",
     sqlite3.SQLITE_NOTADB: "is not a Wattfall store; name another file",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its folder exists and is writable",
@@ -235,7 +235,7 @@ class SqliteFile:
         except sqlite3.Error as error:
             raise translated(self._path, error) from error
 
-    def _each(self, query: str, *values: object) -> Iterator[Any]:
+    def _each(self, query: str, *values: object) -> Generator[Any, None, None]:
         try:
             yield from self._database.execute(query, values)
         except sqlite3.Error as error:

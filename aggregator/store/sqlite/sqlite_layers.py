@@ -4,15 +4,19 @@ A layer has a row for each half hour, with its readings as a packed block and th
 device's own evidence is in other tables, so a device without imports costs one look-up more.
 """
 
+import shutil
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import orjson
 
 from aggregator.core.blocks import pack_block, unpack_block
-from aggregator.core.errors import StoreAway
+from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.core.periods import HALF_HOUR, LEVELS, block_start
 from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading
 from aggregator.store.layers import OWN, Evidence, Kind, overlaid, pack_intervals, unpack_intervals
@@ -63,7 +67,16 @@ INTERVALS = f"""
 SELECT {", ".join(Interval._fields)}, {INTACT["intervals"]} FROM intervals
 WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start, end
 """  # noqa: S608 - constants
-DROP_DAMAGED = f"DELETE FROM recent WHERE device_id = ? AND at BETWEEN ? AND ? AND NOT ({INTACT['recent']})"  # noqa: S608 - constants
+_CANNOT_BE_READ = {  # columns and rows of a half hour
+    "recent": (CHECKED["recent"], f"recent WHERE device_id = ? AND at BETWEEN ? AND ? AND NOT ({INTACT['recent']})"),
+    "readings": (
+        ("device_id", "start", "written", "body"),
+        "readings WHERE device_id = ? AND start BETWEEN ? AND ?",
+    ),
+}
+_PUT_ASIDE = """
+UPDATE aside SET body = CAST(coalesce(body, x'') || ? AS BLOB) WHERE device_id = ? AND level = 'readings' AND key = ?
+"""
 
 
 class SqliteLayers(SqliteLive):
@@ -107,6 +120,8 @@ class SqliteLayers(SqliteLive):
 
     def _erase_layers(self, device_id: str, start: int, end: int) -> None:
         """Delete the readings of layers from `start` to before `end`, and the intervals that overlap this time."""
+        whole = (device_id, start, end - HALF_HOUR)
+        self._run("DELETE FROM layers WHERE device_id = ? AND start BETWEEN ? AND ?", *whole)
         query = f"SELECT {', '.join(CHECKED['layers'])}, {INTACT['layers']} FROM layers"  # noqa: S608 - constants
         rows = self._all(
             f"{query} WHERE device_id = ? AND start BETWEEN ? AND ?", device_id, start - LONGEST_INTERVAL_S, end
@@ -122,6 +137,18 @@ class SqliteLayers(SqliteLive):
             if kept or left:
                 bodies = (pack_block(block, kept) if kept else None, pack_intervals(left) if left else None)
                 self._run(_PUT, device_id, block, layer, written, *bodies)
+
+    def _move_aside(self, table: str, device_id: str, start: int) -> int:
+        """Append the rows of a half hour that cannot be read to its quarantined key, and delete them; return how many.
+
+        Each is a line, a JSON list of its columns; the text of a column has a character for each byte (Latin-1).
+        """
+        columns, rows = _CANNOT_BE_READ[table]
+        span = (device_id, start, start + HALF_HOUR - 1)
+        found = self._all(f"SELECT {', '.join(f'CAST({one} AS BLOB)' for one in columns)} FROM {rows}", *span)  # noqa: S608 - constants
+        texts = [[None if one is None else one.decode("latin-1") for one in row] for row in found]
+        self._run(_PUT_ASIDE, b"".join(orjson.dumps(row) + b"\n" for row in texts), device_id, str(start))
+        return self._run(f"DELETE FROM {rows}", *span)  # noqa: S608 - constants
 
     def _imported_readings(self, layer: int, *span: Any) -> list[Reading]:  # noqa: ANN401 - device, first, last
         rows = [row for row in self._all(_LAYERS.format("readings"), *span) if row[1] == layer]
@@ -145,13 +172,18 @@ class SqliteLayers(SqliteLive):
         return overlaid(layers.items())
 
 
+TRIES, PAUSE_S = 100, 0.1  # to shorten the log while others read an earlier state
+COPIES = 2  # of the file while it is written anew: a temporary one, and the log
+
+
 class SqliteErasing(SqliteLayers):
     """The port's deletions for good on one SQLite file: evidence of a span, live states, prices, and what they leave.
 
     Each connection overwrites a deleted row within its page (`secure_delete = FAST`, no write more). A page that
     became free as a whole keeps its bytes, one that was divided keeps those of rows that moved, and the log keeps
-    earlier pages. So `scrub` writes the file anew, once an erasure: others read on meanwhile, and write once it is
-    done, about a second later for 100 MB.
+    earlier pages. So `scrub` writes the file anew: others read on meanwhile, and write once it is done, a second later
+    for 100 MB and 100 s later for 10 GB. The log is as long as the file then, until no reader needs an earlier page; so
+    none is written anew on top of a log that cannot be shortened.
     """
 
     def erase_evidence(self, device_id: str, start: int, end: int) -> None:
@@ -200,21 +232,40 @@ class SqliteErasing(SqliteLayers):
         with self.transaction():
             self._run("DELETE FROM prices WHERE device_id = ? AND start >= ? AND start < ?", device_id, start, end)
 
-    def scrub(self) -> bool:
-        """Write the file anew without what deleted rows have left, and shorten the log; return whether more is left."""
-        self._run("PRAGMA shrink_memory")  # page 1 is read again: else its counter of changes may stay as it is
-        return not (self._at_once("VACUUM") and self._at_once("PRAGMA wal_checkpoint(TRUNCATE)"))
+    def scrub(self) -> Iterator[None]:
+        """Write the file anew without what deleted rows have left, and shorten the log, with pauses for its readers.
 
-    def _at_once(self, statement: str) -> bool:
-        """Run a statement on the whole file, unless others use it at this moment; return whether it was done."""
-        self._run("PRAGMA busy_timeout = 0")
-        try:
-            row = self._one(statement)
-        except StoreAway:
-            return False
-        finally:
-            self._run(f"PRAGMA busy_timeout = {int(1000 * self._busy_s)}")
-        return not row or row[0] == 0
+        Raises StoreAway where others read or write for long, StoreUnusable where the disk has too little room.
+        """
+        yield from self._shorten_log()
+        self._check_room()
+        self._run("PRAGMA shrink_memory")  # page 1 is read again: else its counter of changes may stay as it is
+        self._run("VACUUM")
+        yield from self._shorten_log()
+
+    def _shorten_log(self) -> Iterator[None]:
+        for _ in range(TRIES):
+            self._run("PRAGMA busy_timeout = 0")  # a wait within SQLite would hold the write lock
+            try:
+                is_busy = self._one("PRAGMA wal_checkpoint(TRUNCATE)")[0]
+            except StoreAway:
+                is_busy = True
+            finally:
+                self._run(f"PRAGMA busy_timeout = {int(1000 * self._busy_s)}")
+            if not is_busy:
+                return
+            yield
+            time.sleep(PAUSE_S)
+        raise StoreAway(f"{self._path} is read by others, so that its log keeps deleted rows; try again, after backups")
+
+    def _check_room(self) -> None:
+        pages, unused, size = (self._one(f"PRAGMA {name}")[0] for name in ("page_count", "freelist_count", "page_size"))
+        need, free = COPIES * (pages - unused) * size, shutil.disk_usage(Path(self._path).parent).free
+        if free < need:
+            raise StoreUnusable(
+                f"{self._path} keeps deleted rows: to write it anew needs {need / 1e6:.0f} MB of its disk, which has"
+                f" {free / 1e6:.0f} MB free; free some space"
+            )
 
 
 def _by_layer(decode: Any, device_id: str, _first: int, _last: int, rows: list[Any]) -> dict[int, list[Any]]:  # noqa: ANN401 - as above

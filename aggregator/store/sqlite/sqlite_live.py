@@ -6,6 +6,7 @@ is written with the device's first reading, with late ones, and before readings 
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from struct import Struct
 from typing import Any
 
@@ -22,6 +23,7 @@ from aggregator.store.sqlite.sqlite_schema import CHECKED, INTACT, check_value, 
 log = logging.getLogger("wattfall.store")
 
 _LIVE = f"SELECT {', '.join(CHECKED['live'])}, {INTACT['live']} FROM live WHERE"  # noqa: S608 - constants
+_NAMES = "SELECT CAST(device_id AS BLOB) FROM live WHERE device_id > CAST(? AS TEXT) ORDER BY device_id LIMIT ?"
 _COLUMNS = ", ".join(given("live"))
 _PUT_LIVE = f"INSERT OR REPLACE INTO live VALUES ({_COLUMNS}, {check_value(given('live'))})"  # noqa: S608 - constants
 _CHECK_LIVE = f"UPDATE live SET check_value = {check_value(CHECKED['live'])} WHERE device_id = ?"  # noqa: S608 - constants
@@ -67,9 +69,20 @@ class SqliteLive(SqliteRegistry):
         return self._up_to_date(row) if row else None
 
     def lives(self, after: str = "", limit: int = 100) -> list[Live]:
-        """Return the live states after the device `after`, by device; few at a time, since each reads `recent` too."""
-        rows = self._all(f"{_LIVE} device_id > ? ORDER BY device_id LIMIT ?", after, limit)
-        return list(map(self._up_to_date, rows))
+        """Return the live states after the device `after`, by device; few at a time, since each reads `recent` too.
+
+        A damaged one is logged and left out; `live` raises for it.
+        """
+        found: list[Live] = []
+        last = after.encode()
+        while not found and (names := self._all(_NAMES, last, limit)):
+            for (last,) in names:
+                try:
+                    if state := self.live(last.decode()):
+                        found.append(state)
+                except (Damaged, UnicodeDecodeError) as error:
+                    log.error("the live state of %s is left out: %s", last.decode(errors="replace"), error)
+        return found
 
     @property
     def derives_live(self) -> bool:
@@ -106,8 +119,8 @@ class SqliteLive(SqliteRegistry):
 
     def _settle_live(self, device_id: str) -> None:
         """Bring a device's row up to date, before readings leave `recent`; one that cannot be read begins anew."""
-        row = self._one(f"{_LIVE} device_id = ?", device_id)
         try:
+            row = self._one(f"{_LIVE} device_id = ?", device_id)
             state = self._up_to_date(row) if row else None
         except Damaged as error:
             log.error("the live state of %s begins anew: %s", device_id, error)
@@ -129,16 +142,16 @@ class SqliteLive(SqliteRegistry):
     def _newer(self, stored: Live, device: Device) -> list[tuple[Reading, int]]:
         """Return readings that a live state does not have yet, by time; of many the newest, where these tell all."""
         since, newest = look_back(stored), Newest(stored.at, device.max_power_w)
-        rows = self._each(_NEWER, device.device_id, since)
-        for row in rows:
-            newest.add(*self._intact(_arrived, device.device_id, row))
-            if newest.has_arrivals:
-                break
-        unknown = newest.unknown
-        if newest.has_arrivals and any(unknown):
-            (tells_more,) = self._one(_TELLS_MORE, device.device_id, since, newest.at, *unknown)
-            for row in rows if tells_more else ():
+        with closing(self._each(_NEWER, device.device_id, since)) as rows:
+            for row in rows:
                 newest.add(*self._intact(_arrived, device.device_id, row))
+                if newest.has_arrivals:
+                    break
+            unknown = newest.unknown
+            if newest.has_arrivals and any(unknown):
+                (tells_more,) = self._one(_TELLS_MORE, device.device_id, since, newest.at, *unknown)
+                for row in rows if tells_more else ():
+                    newest.add(*self._intact(_arrived, device.device_id, row))
         return newest.arrived[::-1]
 
 

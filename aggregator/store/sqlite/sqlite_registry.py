@@ -221,7 +221,8 @@ class SqliteRegistry(SqliteFile):
         """Record dirty keys that cannot be propagated, with the reason."""
         with self.transaction():
             self._many(
-                "INSERT OR REPLACE INTO aside (device_id, level, key, reason) VALUES (?, ?, ?, ?)",
+                "INSERT INTO aside (device_id, level, key, reason) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET reason = excluded.reason",
                 [(device_id, table, key, reason) for key in keys],
             )
 

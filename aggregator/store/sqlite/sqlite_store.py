@@ -10,7 +10,7 @@
 | `live`, `devices`, `horizons` | device | the live state and a check value; the registry entry; the retention cutoff |
 | `prices` | device, start of a UTC half hour | import and export price of a kWh, as decimal text |
 | `changes` | table, device, key | a dirty key, once; it is settled where the evidence is read |
-| `aside` | device, table, key | a quarantined key, the reason |
+| `aside` | device, table, key | a quarantined key, the reason, the rows that were taken out of its half hour |
 | `device_terms` | term, device | a search term of a device (`search`) |
 | `records` | collection, key | a JSON text, the time of its expiry |
 
@@ -35,7 +35,6 @@ from aggregator.core.readings import Interval, Reading, merged
 from aggregator.store.layers import OWN
 from aggregator.store.port import READINGS, Blocks, Written, is_feed
 from aggregator.store.sqlite.sqlite_layers import (
-    DROP_DAMAGED,
     EVIDENCE,
     INTERVALS,
     MERGE_INTERVAL,
@@ -288,21 +287,15 @@ class SqliteStore(SqliteErasing):
         return row
 
     def _block_or_quarantine(self, device_id: str, start: int) -> list[Reading]:
-        """Return the own readings of a block that are intact. Move a damaged block to the quarantine."""
+        """Return the own readings of a block that are intact. Move damaged rows to the body of its quarantined key."""
         try:
             return self.layer_readings(device_id, start, start)
         except Damaged as error:
             self.quarantine(READINGS, device_id, [str(start)], str(error))
-            self._run(
-                "UPDATE aside SET body = (SELECT body FROM readings WHERE device_id = ?1 AND start = ?2)"
-                " WHERE device_id = ?1 AND level = 'readings' AND key = CAST(?2 AS TEXT)",
-                *(device_id, start),
-            )
             self._mark([(READINGS, device_id, str(start))])
-            if self._run(DROP_DAMAGED, device_id, *_span(start, start)):
+            if self._move_aside("recent", device_id, start) or self._move_aside("readings", device_id, start):
                 return self._block_or_quarantine(device_id, start)
-            self._run("DELETE FROM readings WHERE device_id = ? AND start = ?", device_id, start)
-            return self.layer_readings(device_id, start, start)
+            raise
 
 
 @lru_cache(maxsize=4096)

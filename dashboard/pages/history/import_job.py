@@ -23,7 +23,7 @@ LOST_S = 60  # without a sign of life for so long, its process has ended
 REFRESH_S = ((5, 2), (15, 3), (45, 5))  # seconds since the person's last turn, and the pause; then SELDOM_S
 SELDOM_S = 10
 MOST_BODY = 300_000  # bytes of what is said of a file; DynamoDB keeps 400 KB
-MOST_TURNS = 40  # answers to one file, each of which reads it anew
+MOST_TURNS = 20  # of a person on one file; each reads it again
 ALLOW = "--allow"
 
 JSON = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME

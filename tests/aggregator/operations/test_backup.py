@@ -129,13 +129,18 @@ def with_another_digit(path: Path) -> None:
         database.commit()
 
 
+def with_another_power(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        assert database.execute("UPDATE live SET power_w = coalesce(power_w, 0) + 1").rowcount > 0
+
+
 def with_a_garbage_page(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(3 * 8192)
         file.write(os.urandom(8192))
 
 
-@pytest.mark.parametrize("fault", [with_another_digit, with_a_garbage_page])
+@pytest.mark.parametrize("fault", [with_another_digit, with_another_power, with_a_garbage_page])
 def test_a_backup_of_a_damaged_store_fails_and_leaves_nothing(path: Path, tmp_path: Path, fault: object) -> None:
     assert callable(fault)
     fault(path)
@@ -201,7 +206,7 @@ def test_a_new_machine_gets_its_store_from_a_backup(path: Path, tmp_path: Path) 
     assert used_wh(tmp_path / "new" / "wattfall.db") == 1190
 
 
-@pytest.mark.parametrize("fault", [with_another_digit, with_a_garbage_page])
+@pytest.mark.parametrize("fault", [with_another_digit, with_another_power, with_a_garbage_page])
 def test_a_damaged_backup_is_not_put_in_place(path: Path, tmp_path: Path, fault: object) -> None:
     assert callable(fault)
     back_up(url_of(path), tmp_path / "night.db")

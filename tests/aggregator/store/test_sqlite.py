@@ -24,7 +24,7 @@ from aggregator.core.periods import DAY_S, LEVELS
 from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
-from aggregator.store.port import Written
+from aggregator.store.port import READINGS, Written
 from aggregator.store.sqlite.sqlite_schema import CHECKED, LEVEL_TABLE, SCHEMA, VERSION
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.retention import MARGIN_DAYS, expire, sweep
@@ -114,6 +114,12 @@ def test_a_changed_value_of_a_row_is_named(tmp_path: Path, table: str, column: s
             read_everything(store)
 
 
+def set_aside(store: SqliteStore) -> list[list[str | None]]:
+    """The rows that were taken out of the only quarantined half hour."""
+    ((body,),) = store._all("SELECT body FROM aside")
+    return [json.loads(line) for line in body.splitlines()]
+
+
 @pytest.mark.parametrize("value", ["'AB-2'", "CAST(x'ff41' AS TEXT)"], ids=["another meter", "no text"])
 def test_packing_puts_a_damaged_reading_aside_and_keeps_the_others(tmp_path: Path, value: str) -> None:
     path = tmp_path / "wattfall.db"
@@ -127,6 +133,14 @@ def test_packing_puts_a_damaged_reading_aside_and_keeps_the_others(tmp_path: Pat
         drain(store)
         assert store.readings("d", HALF, HALF) == [sent[0], *sent[2:]]
         assert "is damaged" in store.quarantined("d")[0]
+        meter_id = store._one(f"SELECT CAST({value} AS BLOB)")[0].decode("latin-1")
+        kept = ["d", f"{NOW + 60}", "431", "4001", "7", meter_id, None, f"{NOW + 300}"]
+        assert set_aside(store) == [kept]
+        change(path, f"UPDATE readings SET body = x'00ff' WHERE start = {HALF}")
+        ingest(store, [Reading("d", NOW + 360, 500, 4900, 8)], NOW + 400, "UTC")
+        store.pack(NOW + 86_400, 1000)
+        store.quarantine(READINGS, "d", [str(HALF)], "another reason")
+        assert [set_aside(store)[0], *(row[-1] for row in set_aside(store)[1:])] == [kept, "\x00\xff"]
         ingest(store, [Reading("d", NOW + 400, 500, 5000, 9)], NOW + 400, "UTC")
         live = store.live("d")
         assert live
@@ -421,7 +435,7 @@ def test_a_full_disk_gives_one_line_and_loses_no_acknowledged_reading(tmp_path: 
     store._database.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreUnusable) as raised:
         ingest(store, many(), NOW, "UTC")
-    assert str(raised.value) == f"{path} cannot grow, the disk is full; free some space"
+    assert str(raised.value) == f"{path} cannot grow, its disk or that of temporary files is full; free some space"
     assert [device.device_id for device in store.devices()] == ["d"]
     assert store.readings("d", 0, NOW) == before
     store._database.execute(f"PRAGMA max_page_count = {pages + 1000}")
@@ -593,7 +607,7 @@ def test_a_damaged_packed_half_hour_costs_no_later_reading(store: SqliteStore) -
     assert store.readings("a", START, START) == [Reading("a", START + 5, 9, None, None)]
     assert len(store.readings("b", START, START)) == 31
     assert f"readings {START}" in store.quarantined("a")[0]
-    assert store._one("SELECT body FROM aside")[0] == b"\x00\xff"
+    assert set_aside(store) == [["a", str(START), str(NOW), "\x00\xff"]]
     assert store.quarantined("b") == []
 
 

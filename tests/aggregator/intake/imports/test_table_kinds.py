@@ -18,12 +18,12 @@ TIMES = [f"{at:%Y-%m-%d %H:%M}" for at in HOURS]
 def table(header: str, line: str) -> str:
     """A row an hour: `{t}` its time, `{u}` and `{g}` what the home uses and gives, Wh; `{a}` and `{b}` add up to `{u}`.
 
-    Of two tariffs, `{x}` and `{y}`, the energy is in the one of the hour, and the other is blank.
+    `{r}` is a register. Of two tariffs, `{x}` and `{y}`, the energy is in the one of the hour, and the other is blank.
     """
     found = [header]
     for k, (t, u, g) in enumerate(zip(TIMES, WH, GIVEN, strict=True)):
         x, y = (u, "") if k % 24 < 12 else ("", u)
-        found.append(line.format(t=t, u=u, g=g, n=u - g, a=u // 3, b=u - u // 3, x=x, y=y))
+        found.append(line.format(t=t, u=u, g=g, n=u - g, a=u // 3, b=u - u // 3, x=x, y=y, r=10_000 + 7 * k))
     return "\n".join(found)
 
 
@@ -52,6 +52,15 @@ def test_every_figure_of_the_grid_counts_once(header: str, line: str) -> None:
         ("Time;Circuit;Wh", "{t};Total usage;{u}\n{t};Dryer;{a}", "--where"),
         ("Time;Con/Gen;Wh", "{t};Consumption;{u}\n{t};Generation;{g}", "--where"),
         ("Start UTC;Usage;Unit", "{t};0.5;m3", "--device"),
+        ("Time;Import (kWh);Export reading (kWh)", "{t};{u};{g}", "--columns"),
+        ("Time;Import register (kWh);Export (kWh)", "{t};{r};{g}", "--columns"),
+        ("Time;Energy received (Wh)", "{t};{u}", "--direction"),
+        (";Data export;Home\nTime;Energy (Wh);Cost", "{t};{u};1", "--direction"),
+        ("Report;Energy data export\nTime;Energy (Wh)", "{t};{u}", "--direction"),
+        ("Time;Type;Wh", "{t};Received;{u}", "--columns"),
+        ("Time;Import (Wh);Part", "{t};{u};Export 1", "--columns"),
+        ("Time;Import (Wh);Export (Wh);Note", "{t};{u};{g};export price", "--columns"),
+        ("Time;Energy (Wh);Unit", "{t};{u};kWh", "--columns"),
     ],
 )
 def test_a_figure_that_may_be_more_than_one_thing_is_asked_about(header: str, line: str, option: str) -> None:
@@ -109,6 +118,16 @@ def test_a_text_that_comes_late_in_a_file_counts_from_there_on(text: str, found:
     parts += [f"{one:%Y-%m-%dT%H:%M}Z,{GIVEN[k % 96]},{text}" for k, one in enumerate(at)]
     used, given = total(understood("\n".join(["Datum,Wh,Type", *parts]), edge="start"))
     assert (used, given) == (found[0] * 25, found[1] * 25)
+
+
+@pytest.mark.parametrize("text", ["export limited", "gas boiler off", "solar maintenance", "1 kWh"])
+@pytest.mark.parametrize("name", ["Import (Wh)", "Usage (Wh)"])
+def test_a_note_that_comes_late_is_asked_about(name: str, text: str) -> None:
+    at = [HOURS[0] - timedelta(days=200) + timedelta(hours=k) for k in range(2400)]
+    parts = [f"{one:%Y-%m-%dT%H:%M}Z,{WH[k % 96]},{'ok' if k < 2300 else text}" for k, one in enumerate(at)]
+    content = "\n".join([f"Time,{name},Status", *parts])
+    (doubt,) = understood(content, edge="start").doubts
+    assert total(understood(content, edge="start", columns=doubt.values[0])) == (sum(WH) * 25, 0)
 
 
 def test_a_long_file_from_midnight_to_midnight_is_asked_about() -> None:

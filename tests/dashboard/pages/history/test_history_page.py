@@ -233,10 +233,21 @@ def test_no_file_or_an_empty_one_begins_nothing(home: Home, store: Store) -> Non
     assert store.record(IMPORT_JOBS.of(), "cad-1") is None
 
 
-@pytest.mark.parametrize("token", ["", "?csrf=another"])
+class Unread(io.BytesIO):
+    """A body that nobody may read."""
+
+    def readinto(self, _: object) -> int:
+        raise AssertionError("it was read")
+
+    read = readline = readinto  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("token", ["", "?csrf=another", "?csrf=%C3%BC"])
 def test_a_file_without_the_token_of_its_address_is_not_read(home: Home, store: Store, token: str) -> None:
     home.page()
-    assert home.bring(bytes(1 << 20), url=f"{URL}/file{token}").status_code == 403
+    sent = {"input_stream": Unread(bytes(1000)), "content_type": "multipart/form-data; boundary=x"}
+    answer = home.client.post(f"{URL}/file{token}", headers=home.headers, **sent)
+    assert answer.status_code == 403
     assert store.record(IMPORT_JOBS.of(), "cad-1") is None
 
 
