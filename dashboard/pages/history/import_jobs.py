@@ -33,7 +33,7 @@ from aggregator.waterfall.worker import drain
 from dashboard.pages.history import import_job
 from dashboard.pages.history.import_job import ImportJob
 
-MOST_JOBS = 4  # of a process; each holds a file
+MOST_JOBS = 4  # of a process; each holds a file. One more takes the place of one that asks, of the same person first
 BEAT_S = 10  # between signs of life
 PATIENCE_S = 1800  # for an answer
 POLL_S = 1.0
@@ -61,7 +61,8 @@ class ImportJobs:
     def __init__(self, store: Store, clock: Callable[[], int]) -> None:
         self.store, self._clock = store, clock
         self._turn, self._bell = threading.Lock(), threading.Condition()
-        self._running, self._signs = 0, dict[str, _Sign]()
+        self._signs = dict[str, _Sign]()
+        self._jobs = dict[str, tuple[str, str] | None]()  # at work; of those that ask, the household and the person
 
     def find(self, device: Device) -> ImportJob | None:
         """Return the job of a device as its household sees it, or None."""
@@ -113,9 +114,13 @@ class ImportJobs:
             return None if is_taken else import_job.encoded(job)
 
         with self._bell:
-            if self._running >= MOST_JOBS or self._update(job, begun).body != import_job.encoded(job):
+            asking = {one: whose for one, whose in self._jobs.items() if whose}
+            own = [one for one, whose in asking.items() if whose == (job.household, job.by)]
+            gone = next(iter(own or asking), "") if len(self._jobs) >= MOST_JOBS else None
+            if gone == "" or self._update(job, begun).body != import_job.encoded(job):
                 return False
-            self._running += 1
+            self._jobs.pop(gone or "", None)
+            self._jobs[job.job_id] = None
         self._signs[job.job_id] = _Sign()
         threading.Thread(target=self._work, args=(job, work, *arguments), name="import", daemon=True).start()
         return True
@@ -141,7 +146,7 @@ class ImportJobs:
             for stream in arguments:
                 stream.close()
             with self._bell:
-                self._running -= 1
+                self._jobs.pop(job.job_id, None)
 
     def _fault(self, job: ImportJob, work: Callable[..., None], *arguments: BinaryIO) -> str:
         """Do the work of a job; return why it failed, or an empty string."""
@@ -241,13 +246,16 @@ class ImportJobs:
     def _answered(self, job: ImportJob) -> ImportJob:
         """Wait for the person; return the job with an answer."""
         until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
+        with self._bell:
+            self._jobs[job.job_id] = (job.household, job.by)
+        while time.monotonic() < until and job.job_id in self._jobs:
             with self._bell:
                 self._bell.wait(POLL_S)
-            job = self._note(job)
-            if job.state in (import_job.WAITING, import_job.CONFIRMED):
-                return job
-        raise ConfigurationError(Phrase("Nobody answered for half an hour. Upload the file again to import it."))
+                job = self._note(job)
+                if job.state in (import_job.WAITING, import_job.CONFIRMED):
+                    self._jobs[job.job_id] = None
+                    return job
+        raise ConfigurationError(Phrase("Nobody answered in time. Upload the file again to import it."))
 
     def _step(self, job: ImportJob, stream: BinaryIO, digest: str) -> ImportJob:
         """Read the file once, and say what is asked, what would come of it, or what has come of it."""

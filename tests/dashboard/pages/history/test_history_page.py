@@ -27,7 +27,8 @@ from aggregator.waterfall.worker import drain
 from dashboard.accounts.users import SUPPORT, User
 from dashboard.pages.history import import_jobs
 from dashboard.pages.history.history_view import MEANINGS
-from dashboard.pages.history.import_job import BRAKES
+from dashboard.pages.history.import_job import BRAKES, FAILED, READY
+from dashboard.pages.history.import_jobs import MOST_JOBS, ImportJobs
 from tests.aggregator.intake.imports.test_providers import workbook
 from tests.aggregator.intake.tables.test_structured import FAR
 from tests.dashboard import homes
@@ -301,6 +302,30 @@ def test_a_cancelled_import_leaves_nothing(home: Home, store: Store, monkeypatch
     ended()
     assert import_wh(store) == 0
     assert [one.state for one in imports_of(store, "cad-1")] == [UNDONE]
+
+
+def test_an_unanswered_file_makes_place_for_the_next_of_the_same_person_first(store: Store) -> None:
+    jobs = ImportJobs(store, store.now)
+    devices = {name: Device(name, "Europe/London", household="acacia" if name in "be" else name) for name in "abcdef"}
+
+    def waiting_after(name: str) -> str:
+        """Bring a file for a home; return the homes whose files wait for an answer then."""
+        assert jobs.begin(devices[name], "household Ann", "meter.csv", io.BytesIO(csv_of().encode()))
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            found = {name: job.state for name, one in devices.items() if (job := jobs.find(one))}
+            ready = "".join(name for name, state in found.items() if state == READY)
+            if len(ready) <= MOST_JOBS and set(found.values()) <= {READY, FAILED}:
+                return ready
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    for device in devices.values():
+        store.put_device(device)
+    assert [waiting_after(name) for name in devices] == ["a", "ab", "abc", "abcd", "acde", "cdef"]
+    for device in devices.values():
+        store.drop_record(IMPORT_JOBS.of(), device.device_id)
+    ended()
 
 
 def test_a_job_ends_with_its_home(home: Home, store: Store) -> None:
