@@ -1,8 +1,10 @@
-"""The way in for staff and account managers: the second step, the device, the file of homes."""
+"""The way in: from `wattfall up` to the own meter on the page, and the pages of staff and account managers."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pyotp
 import pytest
@@ -12,11 +14,13 @@ from aggregator.core.documents import Device
 from aggregator.store.port import Store
 from dashboard.accounts.users import ADMIN
 from dashboard.app import POLL_MS
+from tests.aggregator.intake.brokers import Publisher, broker_in
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.test_accessibility import violations
 from tests.copies import Copy, nothing
+from tests.dashboard.commands.test_up import DISPLAY, eventually, running
 from tests.dashboard.people import PASSWORD, dashboard, somebody
-from tests.servers import served
+from tests.servers import free_port, served
 
 EMAIL = "max@example.org"
 MAIL = {
@@ -61,6 +65,33 @@ def set_up(page: Page) -> None:
     app = pyotp.TOTP(page.locator(".key code").inner_text().replace(" ", ""))
     page.get_by_label("Code", exact=True).fill(app.now())
     page.get_by_role("button", name="Switch the second step on").click()
+
+
+def glow_message(power_kw: float) -> bytes:
+    """Return a message of this moment."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return json.dumps({"electricitymeter": {"timestamp": at, "power": {"value": power_kw, "units": "kW"}}}).encode()
+
+
+def test_one_command_and_its_link_lead_a_newcomer_to_their_own_meter(page: Page, tmp_path: Path) -> None:
+    with broker_in(tmp_path) as broker, closing(Publisher(broker.port)) as publisher:
+        options = ["--email", "ann@example.org", "--mqtt", broker.url, "--topic", "glow/+/#"]
+        with running(tmp_path / "home", "--port", str(free_port()), *options) as lines:
+            page.goto(lines[1].split()[-1])
+            for label in ("Password", "The same again"):
+                page.get_by_label(label).fill("several words in a row")
+            page.get_by_role("button", name="Keep it and sign in").click()
+            page.get_by_role("link", name="Not now").click()
+            expect(page.get_by_role("heading", name="Your first reading has not arrived yet")).to_be_visible()
+            power = page.locator("#power-number")
+
+            def seen() -> object:  # a meter speaks every few seconds, also before anybody listens
+                publisher.publish(f"glow/{DISPLAY}/SENSOR/electricitymeter", glow_message(0.431))
+                page.wait_for_timeout(500)
+                return power.text_content()
+
+            eventually(seen)
+            expect(power).to_have_text("431")
 
 
 def test_a_manager_signs_in_with_an_app_and_axe_finds_nothing_on_the_way(page: Page, place: str) -> None:

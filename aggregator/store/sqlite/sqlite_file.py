@@ -1,6 +1,7 @@
 """The embedded store's file: connections, transactions, and the translation of errors.
 
-`synchronous=FULL`: acknowledged writes survive a killed process and a power cut. Each thread has its own connection.
+`synchronous=FULL`: acknowledged writes survive a killed process and a power cut. Each thread has its own connection,
+which ends with it.
 """
 
 import os
@@ -38,6 +39,18 @@ _MISSING = {
 }
 
 
+class _Held:
+    """A thread's connection, which is closed when the thread ends."""
+
+    def __init__(self, connection: sqlite3.Connection, every: set[sqlite3.Connection]) -> None:
+        self.connection, self._every = connection, every
+        every.add(connection)
+
+    def __del__(self) -> None:
+        self._every.discard(self.connection)
+        self.connection.close()
+
+
 class SqliteFile:
     """An open file. No answer is given for a write unless the path still leads to this file."""
 
@@ -49,11 +62,12 @@ class SqliteFile:
         """Open the file, or create it; `busy_s` is the longest wait for the write lock. Raises StoreUnusable."""
         self._path, self._clock, self._busy_s, self._may_create = path, clock, busy_s, may_create
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections = set[sqlite3.Connection]()
         self._uri = f"{Path(path).absolute().as_uri()}?mode=rw"  # SQLite itself never creates the file
         self._watch = self._found()
         try:
             self._prepare()
+            self._first = self._local.held  # stays, and with it the log, whichever threads end
             self._watch.begin()
         except sqlite3.Error as error:
             raise translated(self._path, error) from error
@@ -64,7 +78,7 @@ class SqliteFile:
     def close(self) -> None:
         """Close all connections."""
         self._watch.end()
-        for connection in self._connections:
+        for connection in list(self._connections):
             connection.close()
         self._connections.clear()
         self._local = threading.local()
@@ -150,10 +164,8 @@ class SqliteFile:
         """Return a new connection to the file. Raises StoreUnusable."""
         self.check()
         try:
-            database = sqlite3.connect(
-                self._uri, timeout=self._busy_s, isolation_level=None, check_same_thread=False, uri=True
-            )
-            self._connections.append(database)
+            database = sqlite3.connect(self._uri, self._busy_s, isolation_level=None, check_same_thread=False, uri=True)
+            self._local.held = _Held(database, self._connections)
             database.create_function("check_value", -1, crc_of, deterministic=True)
             for pragma in _PRAGMAS:
                 database.execute(f"PRAGMA {pragma}")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from click.testing import CliRunner
@@ -609,6 +610,28 @@ def test_a_damaged_packed_half_hour_costs_no_later_reading(store: SqliteStore) -
     assert f"readings {START}" in store.quarantined("a")[0]
     assert set_aside(store) == [["a", str(START), str(NOW), "\x00\xff"]]
     assert store.quarantined("b") == []
+
+
+def test_a_thread_that_ends_leaves_no_open_file(tmp_path: Path) -> None:
+    descriptors = Path("/proc/self/fd")
+    with closing(SqliteStore(str(tmp_path / "store.db"))) as store:
+        before = len(list(descriptors.iterdir()))
+        for _ in range(20):
+            thread = Thread(target=store.devices)
+            thread.start()
+            thread.join()
+        store.put_device(Device("d"))
+        assert len(list(descriptors.iterdir())) <= before + 3  # SQLite keeps a few for the next connection
+
+
+def test_a_store_outlives_the_thread_that_opened_it(tmp_path: Path) -> None:
+    stores: list[SqliteStore] = []
+    thread = Thread(target=lambda: stores.append(SqliteStore(str(tmp_path / "store.db"))))
+    thread.start()
+    thread.join()
+    with closing(stores[0]) as store:
+        store.put_device(Device("d"))
+        assert store.device("d") == Device("d")
 
 
 def test_an_impatient_write_does_not_wait_for_the_lock(tmp_path: Path) -> None:
