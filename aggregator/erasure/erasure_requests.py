@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import NamedTuple
@@ -123,16 +124,21 @@ def _parsed(body: str | None) -> ErasureRequest | None:
 def begin(store: Store, audit: Audit, household: str, who: Who, reason: str, now: int) -> ErasurePlan:
     """Return the plan of an erasure that begins now or has begun; its record and entries of the audit are written.
 
-    Raises ConfigurationError where nothing is kept of the household, unless an erasure still awaits its last look: it
-    may be this one, which was stopped after its record had gone.
+    Raises ConfigurationError where nothing is kept of the household, unless its erasure still awaits the last look: it
+    may have been stopped after its record had gone.
     """
-    body = store.record(ERASURES.of(), household)
-    may_be_empty = bool(body or store.records(ERASURES.of(), f"{_AGAIN} ", f"{_AGAIN} ~", 1))
+    body, last_look = store.record(ERASURES.of(), household), _last_look(household)
+    may_be_empty = bool(body or store.records(ERASURES.of(), last_look, f"{last_look}~", 1))
     make = partial(make_plan, store, household, may_be_empty=may_be_empty)
     plan = _begun(store, audit, body, make, who, reason, now)
     if plan is None:
         raise ConfigurationError(f"the erasure of {household} was asked for or taken back just now; run it again")
     return plan
+
+
+def _last_look(household: str) -> str:
+    """Return how the keys of the last looks at a household begin: without its name, which is erased."""
+    return f"{_AGAIN} {sha256(household.encode()).hexdigest()} "
 
 
 def _begun(
@@ -172,7 +178,7 @@ def carry_out(store: Store, audit: Audit, plan: ErasurePlan, now: int, note: Not
     if not left:
         note(plan)
         again = ErasurePlan("", plan.stays, ())
-        key = f"{_AGAIN} {token_hex(8)}"
+        key = f"{_last_look(plan.household)}{token_hex(8)}"
         store.put_record(ERASURES.of(), key, ErasureRequest(_AGAIN, now + AGAIN_S, again.to_text()).body)
         store.drop_record(ERASURES.of(), plan.household)
         for _ in store.scrub():

@@ -49,6 +49,7 @@ def test_the_page_survives_and_reports_a_store_outage(faraway: tuple[Faraway, st
     store, address = faraway
     page = visit("/d/cad-1", at=address)
     drawn, total = bars(page), page.locator("#total").inner_text()
+    expect(page.locator("#power-number")).to_have_text("612")
     store.is_away = True
     alert = page.get_by_role("alert").filter(has_text="The data is out of reach for the moment.")
     expect(alert).to_be_visible()

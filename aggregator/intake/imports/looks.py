@@ -53,6 +53,7 @@ class Look(NamedTuple):
     risen_per_hour: float  # of the last figure over the first
     is_register: bool
     is_energy: bool
+    is_at_rest: bool  # as a register may be; a figure of a time with an end is none
 
     @property
     def said(self) -> Phrase:
@@ -76,7 +77,8 @@ def look_of(values: Sequence[float], ats: Sequence[int], *, has_end: bool) -> Lo
     is_register = falls == 0 and rises > 0 and (rises >= RISES or not is_steep) and not has_end
     risen = (values[-1] - values[0]) * HOUR / (ats[-1] - ats[0]) if len(ats) > 1 else 0.0
     is_energy = falls * 5 > rises + falls
-    return Look(rises, falls, usual_step(ats), mean, largest, risen, is_register, is_energy)
+    is_at_rest = not (rises or falls or has_end)
+    return Look(rises, falls, usual_step(ats), mean, largest, risen, is_register, is_energy, is_at_rest)
 
 
 def candidates(figures: Sequence[Figure], kind: str, unit: str, look: Look, known: Known) -> list[tuple[str, str]]:
@@ -90,8 +92,8 @@ def candidates(figures: Sequence[Figure], kind: str, unit: str, look: Look, know
     if kind and unit:
         return found
     if unit and not look.is_register:
-        is_still = look.step_s > 0 and look.rises + look.falls == 0
-        is_at_rest = is_still and not _is_possible((ENERGY, unit), look, known, is_told=False)
+        is_at_rest = look.is_at_rest and look.step_s > 0
+        is_at_rest &= not _is_possible((ENERGY, unit), look, known, is_told=False)
         return found if kind else [(ENERGY, unit), *([(REGISTER, unit)] if is_at_rest else [])]  # of any home
     possible = [one for one in found if _is_possible(one, look, known, is_told=bool(kind))]
     likely = [one for one in possible if _LEAST_W <= look.power(one[0]) * FACTORS[one[1]] <= _MOST_W] or possible
