@@ -25,6 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
+from aggregator.store.sqlite.sqlite_schema import CHECKED, check_value, crc_of
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.worker import drain
 
@@ -91,6 +92,7 @@ def fill(path: Path, devices: int, end: int) -> None:
 def copy_rows(path: Path, numbers: Sequence[int]) -> None:
     """Copy all rows of the original devices to others, whatever tables there are; the registry is not among them."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.create_function("check_value", -1, crc_of, deterministic=True)
         database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY; BEGIN")
         database.execute("CREATE TEMP TABLE copies (device_id TEXT, original TEXT)")
         names = ((device_name(number), device_name(number % ORIGINALS)) for number in numbers)
@@ -100,7 +102,10 @@ def copy_rows(path: Path, numbers: Sequence[int]) -> None:
             if "device_id" in columns and table not in ("devices", "device_terms", "changes"):
                 database.execute(f"CREATE TEMP TABLE own_{table} AS SELECT * FROM main.{table}")
                 database.execute(f"CREATE INDEX temp.of_{table} ON own_{table} (device_id)")
-                values = ", ".join("copies.device_id" if one == "device_id" else f"own.{one}" for one in columns)
+                known = {one: f"own.{one}" for one in columns} | {"device_id": "copies.device_id"}
+                if table in CHECKED:  # of the copy
+                    known["check_value"] = check_value(map(known.__getitem__, CHECKED[table]))
+                values = ", ".join(known.values())
                 origin = f"copies CROSS JOIN own_{table} AS own ON own.device_id = copies.original"
                 database.execute(f"INSERT INTO main.{table} SELECT {values} FROM {origin}")
         database.execute("COMMIT")
