@@ -92,13 +92,17 @@ def test_the_first_reading_appears_by_itself(empty_home: tuple[Store, str], visi
     expect(link).to_be_focused()
 
 
-def test_who_waits_for_the_first_reading_sees_it_within_seconds(copy: Copy, visit: Open) -> None:
-    store = copy(nothing)
-    for address in serve(store, 100 * PATIENCE_MS):  # of a page with readings
-        page = visit("/", at=address)
-        expect(page.get_by_role("heading", name="Your first reading has not arrived yet")).to_be_visible()
-        with page.expect_request(re.compile("_dash-update-component"), timeout=PATIENCE_MS):
-            pass
+@pytest.fixture
+def waiting(copy: Copy) -> Iterator[str]:
+    """The address of a server without a device. A page with readings would never poll it again."""
+    yield from serve(copy(nothing), 100 * PATIENCE_MS)
+
+
+def test_who_waits_for_the_first_reading_sees_it_within_seconds(waiting: str, visit: Open) -> None:
+    page = visit("/", at=waiting)
+    expect(page.get_by_role("heading", name="Your first reading has not arrived yet")).to_be_visible()
+    with page.expect_request(re.compile("_dash-update-component"), timeout=PATIENCE_MS):
+        pass
 
 
 ASKED = """() => {
@@ -117,11 +121,10 @@ ASKED = """() => {
 }"""
 
 
-def test_a_page_that_waits_for_ever_asks_ever_more_slowly(copy: Copy, visit: Open) -> None:
-    for address in serve(copy(nothing)):
-        page = visit("/", at=address)
-        expect(page.get_by_role("heading", name="Your first reading has not arrived yet")).to_be_visible()
-        pauses = page.evaluate(ASKED)
+def test_a_page_that_waits_for_ever_asks_ever_more_slowly(waiting: str, visit: Open) -> None:
+    page = visit("/", at=waiting)
+    expect(page.get_by_role("heading", name="Your first reading has not arrived yet")).to_be_visible()
+    pauses = page.evaluate(ASKED)
     assert pauses[0] <= 3
     assert pauses == sorted(pauses)
     assert pauses[-1] == 60
