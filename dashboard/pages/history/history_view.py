@@ -141,7 +141,6 @@ class ImportRow(NamedTuple):
 
 def speaker(lang: Language, reason_words: Callable[[str, Language], str]) -> Say:
     """Return a function that says a part of what the aggregator says, in a language."""
-
     tellers: dict[str, Say] = {
         **dict.fromkeys(NUMBERS, lambda number: lang.notation(str(number))),
         **dict.fromkeys(DETAILS, lambda _: ""),
