@@ -14,7 +14,7 @@ from aggregator.core.live import FIELDS
 from aggregator.core.readings import Interval, Reading
 
 APPLICATION_ID = 0x57415454  # "WATT"
-VERSION = 3  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
+VERSION = 4  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
 _encode = msgspec.msgpack.Encoder().encode
 
 CHECKED = {  # tables whose rows have a check value of these columns
@@ -22,6 +22,9 @@ CHECKED = {  # tables whose rows have a check value of these columns
     "intervals": (*Interval._fields, "written"),
     "live": ("device_id", "at", "received_at", *FIELDS, "power_at", "import_at", "export_at", "arrivals"),
     "layers": ("device_id", "start", "layer", "written", "readings", "intervals"),
+    "devices": ("device_id", "body"),
+    "horizons": ("device_id", "at"),
+    "prices": ("device_id", "start", "import_price", "export_price"),
 }
 
 
@@ -49,6 +52,11 @@ def intact(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     if not all(row[-1] for row in rows):
         raise ValueError("a row differs from its check value")
     return [row[:-1] for row in rows]
+
+
+def checked_rows(*values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 - their key, then the rows
+    """Return the rows, the last value, as `intact` does."""
+    return intact(values[-1])
 
 
 _LAYERS = """
@@ -81,12 +89,12 @@ CREATE TABLE changes (sequence INTEGER PRIMARY KEY AUTOINCREMENT, level TEXT NOT
     key TEXT NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, UNIQUE (level, device_id, key));
 CREATE INDEX changes_by_due ON changes (level, due)
 """
-_CHECKS = ";".join(
+_CHECKS = [
     f"ALTER TABLE {table} ADD COLUMN check_value INTEGER; UPDATE {table} SET check_value = {check_value(columns)}"  # noqa: S608 - constants
     for table, columns in CHECKED.items()
-)
-MIGRATIONS = (_LAYERS, _CHECKS)  # from version 1 to 2, from 2 to 3
-SCHEMA = f"{_TABLES};{_CHECKS}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"
+]
+MIGRATIONS = (_LAYERS, ";".join(_CHECKS[:4]), ";".join(_CHECKS[4:]))  # from version 1 to 2, from 2 to 3, from 3 to 4
+SCHEMA = f"{_TABLES};{';'.join(_CHECKS)}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"
 LEVEL_TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (device_id TEXT, period TEXT, created INTEGER NOT NULL, changed INTEGER NOT NULL,
     body BLOB NOT NULL, PRIMARY KEY (device_id, period)) WITHOUT ROWID
