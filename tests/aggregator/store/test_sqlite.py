@@ -26,7 +26,15 @@ from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
 from aggregator.store.port import READINGS, Written
-from aggregator.store.sqlite.sqlite_schema import CHECKED, LEVEL_TABLE, SCHEMA, VERSION
+from aggregator.store.sqlite.sqlite_schema import (
+    CHECKED,
+    LEVEL_TABLE,
+    SCHEMA,
+    VERSION,
+    crc_of,
+    crc_of_version_3,
+    crcs_of,
+)
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.retention import MARGIN_DAYS, expire, sweep
 from aggregator.waterfall.worker import drain
@@ -166,13 +174,15 @@ def test_the_retention_cutoff_never_moves_back(tmp_path: Path) -> None:
 
 # The schema
 
-PINNED = "6e4132eb21037aa312a4bc3e10c360aa36ede6ec98fdd069ad858d9ed6cfc1fc"  # SHA-256 of the schema of version 3
+PINNED = "70a95f7b2f90eb8672d42a9568e59c0a1cbad63f633175660b0649a3f85c009e"  # SHA-256 of the schema of version 4
+CHECK = 3_382_789_145  # of SEEN
 CHANGED = "changing the schema needs a new VERSION, a migration and a test that opens the file of the version before"
 
 
 def test_the_schema_is_that_of_its_version() -> None:
-    assert VERSION == 3, CHANGED
+    assert VERSION == 4, CHANGED
     assert sha256(" ".join((SCHEMA + LEVEL_TABLE).split()).encode()).hexdigest() == PINNED, CHANGED
+    assert crc_of(*SEEN, NOW, None) == crcs_of([(*SEEN, NOW, None)])[0] == CHECK, CHANGED
 
 
 def test_a_file_of_version_1_gets_the_layers_of_imports(tmp_path: Path) -> None:
@@ -187,7 +197,7 @@ def test_a_file_of_version_1_gets_the_layers_of_imports(tmp_path: Path) -> None:
         with closing(SqliteStore(str(path))) as store:
             store.write_layer(-1, [Interval("d", NOW, NOW + 1800, 214, None)], NOW)
             assert store.intervals("d", NOW - NOW % 1800, NOW) == [Interval("d", NOW, NOW + 1800, 214, None)]
-            assert store._one("PRAGMA user_version") == (3,)
+            assert store._one("PRAGMA user_version") == (VERSION,)
 
 
 def test_a_file_of_version_2_gets_check_values(tmp_path: Path) -> None:
@@ -204,10 +214,31 @@ def test_a_file_of_version_2_gets_check_values(tmp_path: Path) -> None:
             read_everything(store)
             assert store.readings("d", HALF, HALF)[-1] == Reading(*SEEN)
             assert store._all("SELECT sql FROM sqlite_master ORDER BY name") == before
-            assert store._one("PRAGMA user_version") == (3,)
+            assert store._one("PRAGMA user_version") == (VERSION,)
     change(path, "UPDATE recent SET import_wh = 2001")
     with closing(SqliteStore(str(path))) as store, pytest.raises(Damaged):
         store.readings("d", HALF, HALF)
+
+
+def test_a_damaged_row_of_a_version_3_file_stays_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    with closing(filled(path)) as store:
+        ingest(store, [Reading(*SEEN), Reading(*SEEN)._replace(device_id="e")], NOW, "UTC")
+        store.write_intervals([SPAN], NOW)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.create_function("check_value_3", -1, crc_of_version_3)
+        for table, columns in CHECKED.items():
+            former = ", ".join(f"CAST({one} AS BLOB)" for one in columns)
+            database.execute(f"UPDATE {table} SET check_value = check_value_3({former})")
+    change(path, "UPDATE recent SET import_wh = 2001 WHERE device_id = 'e'")
+    change(path, "PRAGMA user_version = 3")
+    for _ in range(2):
+        with closing(SqliteStore(str(path))) as store:
+            read_everything(store)
+            assert store.readings("d", HALF, HALF)[-1] == Reading(*SEEN)
+            with pytest.raises(Damaged):
+                store.readings("e", HALF, HALF)
+            assert store._one("PRAGMA user_version") == (VERSION,)
 
 
 # The registry and the records
@@ -253,7 +284,7 @@ def test_a_sweep_deletes_expired_records(tmp_path: Path) -> None:
 
 def of_a_newer_version(path: Path) -> None:
     filled(path).close()
-    change(path, "PRAGMA user_version = 4")
+    change(path, f"PRAGMA user_version = {VERSION + 1}")
 
 
 def of_another_program(path: Path) -> None:
@@ -299,7 +330,7 @@ def change(path: Path, statement: str) -> None:
     database.close()
 
 
-NEWER = "was written by a newer Wattfall (format 4, this one knows 3); upgrade Wattfall or name another file"
+NEWER = "was written by a newer Wattfall (format 5, this one knows 4); upgrade Wattfall or name another file"
 FOREIGN = "is not a Wattfall store; name another file"
 DAMAGED = "is damaged; put a backup in its place with `wattfall restore`"
 CLOSED = "cannot be opened; check that its folder exists and is writable"
