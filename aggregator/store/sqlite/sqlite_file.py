@@ -16,15 +16,7 @@ from typing import Any, TypeVar
 
 from aggregator.core.errors import Damaged, StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.periods import LEVELS
-from aggregator.store.sqlite.sqlite_schema import (
-    APPLICATION_ID,
-    LEVEL_TABLE,
-    MIGRATIONS,
-    SCHEMA,
-    VERSION,
-    crc_of,
-    crc_of_version_3,
-)
+from aggregator.store.sqlite.sqlite_schema import APPLICATION_ID, LEVEL_TABLE, MIGRATIONS, SCHEMA, VERSION, crc_of
 from aggregator.store.sqlite.sqlite_watch import FileWatch
 
 Row = TypeVar("Row")
@@ -224,7 +216,6 @@ class SqliteFile:
 
     def _migrate(self) -> None:
         """Bring a file of an earlier version to this one."""
-        self._database.create_function("check_value_3", -1, crc_of_version_3, deterministic=True)
         with nullcontext() if self._one("PRAGMA user_version")[0] == VERSION else self.transaction():
             version = self._one("PRAGMA user_version")[0]
             for number, statements in enumerate(MIGRATIONS[version - 1 :], version + 1):  # unless another process did

@@ -21,7 +21,16 @@ from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading
 from aggregator.store.layers import OWN, Evidence, Kind, overlaid, pack_intervals, unpack_intervals
 from aggregator.store.port import READINGS, is_feed
 from aggregator.store.sqlite.sqlite_live import SqliteLive
-from aggregator.store.sqlite.sqlite_schema import CHECKED, INTACT, as_written, check_value, crcs_of, given, intact
+from aggregator.store.sqlite.sqlite_schema import (
+    CHECKED,
+    INTACT,
+    as_written,
+    check_value,
+    checked_rows,
+    crcs_of,
+    given,
+    intact,
+)
 
 # _make without its Python frame
 _reading: Callable[[Iterable[Any]], Reading] = partial(tuple.__new__, Reading)
@@ -102,7 +111,7 @@ class SqliteLayers(SqliteLive):
         rows = self._all(f"{query} WHERE device_id = ? AND start = ? AND layer = ?", device_id, start, layer)
         readings = [one for one in new if isinstance(one, Reading)]
         intervals = [one for one in new if isinstance(one, Interval)]
-        ((packed, stated),) = self._intact(_whole, device_id, start, rows) or [(None, None)]
+        ((packed, stated),) = self._intact(checked_rows, device_id, start, rows) or [(None, None)]
         known = self._intact(_readings, device_id, start, packed) if packed else []
         said = self._intact(_intervals, device_id, start, stated) if stated else []
         readings, intervals = overlaid([(0, known), (1, readings)]), overlaid([(0, said), (1, intervals)])
@@ -131,7 +140,7 @@ class SqliteLayers(SqliteLive):
         rows = self._all(
             f"{query} WHERE device_id = ? AND start BETWEEN ? AND ?", device_id, start - LONGEST_INTERVAL_S, end
         )
-        for _, block, layer, written, packed, stated in self._intact(_whole, device_id, start, rows):
+        for _, block, layer, written, packed, stated in self._intact(checked_rows, device_id, start, rows):
             readings = self._intact(_readings, device_id, block, packed) if packed else []
             intervals = self._intact(_intervals, device_id, block, stated) if stated else []
             kept = [one for one in readings if not start <= one.at < end]
@@ -287,10 +296,6 @@ def _readings(device_id: str, start: int, body: bytes) -> list[Reading]:
 
 def _intervals(device_id: str, _start: int, body: bytes) -> list[Interval]:
     return unpack_intervals(device_id, body)
-
-
-def _whole(_device_id: str, _start: int, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return intact(rows)
 
 
 def with_checks(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

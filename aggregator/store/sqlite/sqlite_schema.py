@@ -14,8 +14,8 @@ from aggregator.core.live import FIELDS
 from aggregator.core.readings import Interval, Reading
 
 APPLICATION_ID = 0x57415454  # "WATT"
-VERSION = 4  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
-encoded = msgspec.msgpack.Encoder().encode
+VERSION = 2  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
+_encode = msgspec.msgpack.Encoder().encode
 
 DIFFERS = "a row differs from its check value"
 CHECKED = {  # tables whose rows have a check value of these columns
@@ -23,6 +23,9 @@ CHECKED = {  # tables whose rows have a check value of these columns
     "intervals": (*Interval._fields, "written"),
     "live": ("device_id", "at", "received_at", *FIELDS, "power_at", "import_at", "export_at", "arrivals"),
     "layers": ("device_id", "start", "layer", "written", "readings", "intervals"),
+    "devices": ("device_id", "body"),
+    "horizons": ("device_id", "at"),
+    "prices": ("device_id", "start", "import_price", "export_price"),
 }
 
 
@@ -42,7 +45,7 @@ def crc_of(*values: object) -> int:
 
     SQL passes a text as bytes, since it may be no UTF-8.
     """
-    return crc32(encoded([_text(value) if isinstance(value, bytes) else value for value in values]))
+    return crc32(_encode([_text(value) if isinstance(value, bytes) else value for value in values]))
 
 
 def _text(value: bytes) -> str | bytes:
@@ -54,7 +57,7 @@ def _text(value: bytes) -> str | bytes:
 
 def crcs_of(rows: Iterable[tuple[object, ...]]) -> list[int]:
     """Return the check values of rows. Live arrival checks so many that a call of SQL for each would cost the most."""
-    return list(map(crc32, map(encoded, rows)))
+    return list(map(crc32, map(_encode, rows)))
 
 
 # SQL by table: whether a row is as it was written
@@ -74,6 +77,11 @@ def as_written(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     if crcs_of(found) != [row[-1] for row in rows]:
         raise ValueError(DIFFERS)
     return found
+
+
+def checked_rows(*values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 - their key, then the rows
+    """Return the rows, the last value, as `intact` does."""
+    return intact(values[-1])
 
 
 _LAYERS = """
@@ -106,25 +114,12 @@ CREATE TABLE changes (sequence INTEGER PRIMARY KEY AUTOINCREMENT, level TEXT NOT
     key TEXT NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, UNIQUE (level, device_id, key));
 CREATE INDEX changes_by_due ON changes (level, due)
 """
-_COLUMN = ";".join(f"ALTER TABLE {table} ADD COLUMN check_value INTEGER" for table in CHECKED)
-_FORMER = {  # the check value of version 3, of texts alone
-    table: f"check_value_3({', '.join(f'CAST({one} AS BLOB)' for one in columns)})"
+_CHECKS = ";".join(
+    f"ALTER TABLE {table} ADD COLUMN check_value INTEGER; UPDATE {table} SET check_value = {check_value(columns)}"  # noqa: S608 - constants
     for table, columns in CHECKED.items()
-}
-_CHECKS = ";".join(f"UPDATE {table} SET check_value = {former}" for table, former in _FORMER.items())  # noqa: S608 - constants
-_NEW_CHECKS = ";".join(
-    f"UPDATE {table} SET check_value = iif(check_value IS {former}, {check_value(CHECKED[table])}, NULL)"  # noqa: S608 - constants
-    for table, former in _FORMER.items()
 )
-MIGRATIONS = (_LAYERS, f"{_COLUMN};{_CHECKS}", _NEW_CHECKS)  # from version 1 to 2, 2 to 3, 3 to 4
-SCHEMA = f"{_TABLES};{_COLUMN}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"
-
-
-def crc_of_version_3(*values: bytes | None) -> int:
-    """Return the check value that rows of version 3 have."""
-    return crc32(encoded(values))
-
-
+MIGRATIONS = (f"{_LAYERS};{_CHECKS}",)  # from version 1 to 2
+SCHEMA = f"{_TABLES};{_CHECKS}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"
 LEVEL_TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (device_id TEXT, period TEXT, created INTEGER NOT NULL, changed INTEGER NOT NULL,
     body BLOB NOT NULL, PRIMARY KEY (device_id, period)) WITHOUT ROWID

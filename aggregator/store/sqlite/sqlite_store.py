@@ -7,8 +7,8 @@
 | `intervals` | device, start, end | the known fields of an interval, the time of its arrival, a check value |
 | `layers` | device, start of a half hour, layer | evidence of an import, its arrival, a check value (`sqlite_layers`) |
 | `days`, `months`, `years` | device, period | an encoded document (`documents`), the time of its last change |
-| `live`, `devices`, `horizons` | device | the live state and a check value; the registry entry; the retention cutoff |
-| `prices` | device, start of a UTC half hour | import and export price of a kWh, as decimal text |
+| `live`, `devices`, `horizons` | device | the live state; the registry entry; the retention cutoff; a check value |
+| `prices` | device, start of a UTC half hour | import and export price of a kWh, as decimal text, a check value |
 | `changes` | table, device, key | a dirty key, once; it is settled where the evidence is read |
 | `aside` | device, table, key | a quarantined key, the reason, the rows that were taken out of its half hour |
 | `device_terms` | term, device | a search term of a device (`search`) |
@@ -47,6 +47,7 @@ from aggregator.store.sqlite.sqlite_layers import (
     reading_rows,
     with_checks,
 )
+from aggregator.store.sqlite.sqlite_schema import INTACT, check_value, checked_rows, given
 
 _DOCUMENT = "created, changed, body"
 _whole = partial(decode, names=None)
@@ -66,6 +67,11 @@ SELECT start FROM ({
     )
 }) GROUP BY start HAVING max(written) < ?3
 AND CAST(start AS TEXT) NOT IN (SELECT key FROM changes WHERE level = 'readings' AND device_id = ?1)
+"""  # noqa: S608 - constants
+_PUT_CUTOFF = f"""
+INSERT INTO horizons VALUES (?1, ?2, {check_value(given("horizons"))}) ON CONFLICT (device_id) DO UPDATE SET
+    at = max(at, excluded.at),
+    check_value = iif({INTACT["horizons"]}, {check_value(("device_id", "max(at, excluded.at)"))}, NULL)
 """  # noqa: S608 - constants
 
 
@@ -207,16 +213,13 @@ class SqliteStore(SqliteErasing):
 
     def retention_cutoff(self, device_id: str) -> int:
         """Return the retention cutoff, UTC seconds; 0 with all readings."""
-        row = self._one("SELECT at FROM horizons WHERE device_id = ?", device_id)
-        return int(row[0]) if row else 0
+        rows = self._all(f"SELECT at, {INTACT['horizons']} FROM horizons WHERE device_id = ?", device_id)  # noqa: S608 - constants
+        return max((at for (at,) in self._intact(checked_rows, device_id, "retention cutoff", rows)), default=0)
 
     def put_retention_cutoff(self, device_id: str, at: int) -> None:
         """Advance the retention cutoff to `at`; it never moves back."""
         with self.transaction():
-            self._run(
-                "INSERT INTO horizons VALUES (?, ?) ON CONFLICT (device_id) DO UPDATE SET at = max(at, excluded.at)",
-                *(device_id, at),
-            )
+            self._run(_PUT_CUTOFF, device_id, at)
 
     # documents
 
