@@ -13,8 +13,8 @@
    after a gap or with a leap, or are few: a clock was wrong, or garbage fitted by chance.
 3. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
    used the energy between. The piece continues.
-4. A *clock put back*: the register rises at once by no more than the home uses in the time for which it is known, and
-   in CLOCK_S. The readings of that time contradicted earlier ones and were put aside. The piece continues.
+4. A *clock put back*: the register rises at once by no more than the home uses in CLOCK_S; with a leap, in the time for
+   which it is known. The readings of that time contradicted earlier ones and were put aside. The piece continues.
 5. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
 6. Otherwise the run is too short to tell, or its clock was ahead (a dip that fits into a gap before it): it is dropped.
 
@@ -266,8 +266,8 @@ def _is_put_back(level: Register, piece: Sequence[int], start: int) -> bool:
     """Whether a register only leaves out what the home used while a clock that was put back told known times."""
     ats, whs, *_ = level
     rise, silent_s = whs[start] - whs[piece[-1]], ats[start] - ats[piece[-1]]
-    known_s = min(ats[piece[-1]] - ats[piece[0]], CLOCK_S)
-    is_small = rise * 3600 <= _most_w(level, piece) * (known_s + silent_s)
+    known_s = ats[piece[-1]] - ats[piece[0]] if is_leap(whs[piece[-1]], whs[start]) else CLOCK_S
+    is_small = rise * 3600 <= _most_w(level, piece) * (min(known_s, CLOCK_S) + silent_s)
     return rise >= 0 and silent_s <= LONGEST_S and is_small and not is_other_meter(level, piece[-1], start)
 
 

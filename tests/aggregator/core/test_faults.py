@@ -34,10 +34,12 @@ def energy(judgement: RegisterJudgement) -> int:
     [
         (2, 900_000, 2000, False),  # two hours at 1 kW: a clock was put back by them
         (2, 900_000, 3900, False),  # and at nearly twice that power
-        (2, 900_000, 4100, True),  # more than twice what the home used in the two hours
+        (2, 900_000, 4100, False),  # or the clock had been ahead since before the first reading
         (48, 900_000, 47_000, False),  # nearly two days of energy within one, the longest
         (48, 900_000, 49_000, True),
+        (2, 900_000, 49_000, True),
         (2, 0, 1900, False),  # a small register likewise
+        (2, 0, 4100, True),  # but with a leap, more than twice what the home used in the two hours is another meter
         (0.2, 0, 5000, True),  # from 200 to 5,200 Wh: nobody used that in twelve minutes
         (2, 900_000, 9_000_000, True),
     ],
