@@ -130,8 +130,7 @@ def _return(level: Register, runs: list[Run], good: int, following: int, max_pow
     ats, whs, *_ = level
     strange = runs[following].first
     risen, highest, within, found = 0, 0, None, None
-    for number, run in enumerate(runs[following : following + FAULT_RUNS], following):
-        first, last = run
+    for number, (first, last) in enumerate(runs[following : following + FAULT_RUNS], following):
         if ats[first] - ats[strange] > FAULT_S:
             break
         goes_on, is_long = follows(level, first - 1, first, max_power_w), is_long_enough(level, first, last)
@@ -179,8 +178,10 @@ def _usual_w(level: Register, piece: Sequence[int], count: int) -> int:
     ats, whs, *_ = level
     last = piece[count - 1]
     day, week = (bisect_left(piece, ats[last] - s, 0, count, key=ats.__getitem__) for s in (USUAL_S, FAULT_S))
-    first = piece[max(min(day, count - USUAL_READINGS), week)]
-    return max(whs[last] - whs[first], 0) * 3600 // max(ats[last] - ats[first], DECIDE_S)
+    first = max(min(day, count - USUAL_READINGS), week)
+    over = bisect_left(piece, True, first, count, key=lambda one: whs[one] <= whs[last])  # a rollover, or the first
+    risen = whs[last] - whs[piece[over]] + whs[piece[max(over - 1, first)]] - whs[piece[first]]
+    return max(risen, 0) * 3600 // max(ats[last] - ats[piece[first]], DECIDE_S)
 
 
 def _overshot(

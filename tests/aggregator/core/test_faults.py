@@ -133,6 +133,15 @@ def test_an_outage_of_three_days_hides_a_rollover(largest: int) -> None:
     assert energy(found) == 74_000 + 1997
 
 
+def test_an_exchange_in_the_hours_after_a_rollover_is_an_exchange() -> None:
+    """Four hours before the rollover and ten after it; the new meter begins where the old one has been since."""
+    old = steady(2**32 - 10_000, 14, 60, 2500)
+    new = steady(1269, 2, 60, 2500, at=14 * HOUR)
+    found = judged([(at, wh % 2**32) for at, wh in old] + new)
+    assert [one.modulus_wh for one in found.rollovers] == [2**32]
+    assert (len(found.pieces), energy(found)) == (2, old[-1][1] - old[0][1] + new[-1][1] - 1269)
+
+
 @pytest.mark.parametrize("shown", [2**32 - 1, 10**9 - 1, 999_999])
 def test_a_largest_number_shown_at_first_is_no_register(shown: int) -> None:
     found = judged([(-10 * n, shown) for n in range(1, 40)] + steady(20, 2))
