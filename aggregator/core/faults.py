@@ -12,7 +12,7 @@
 2. An *overshoot*: the last readings were wrong, and the register goes on in line with those before them. They came
    after a gap or with a leap, or are few: a clock was wrong, or garbage fitted by chance.
 3. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
-   used the energy between. The piece continues.
+   used the energy between: its usual one, or a small part of that number. The piece continues.
 4. A *clock put back*: the register rises at once by no more than the home uses in CLOCK_S; with a leap, in the time for
    which it is known. The readings of that time contradicted earlier ones and were put aside. The piece continues.
 5. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
@@ -58,6 +58,7 @@ UNUSUAL = 10  # a home may use this multiple of its usual power for a while
 HOME_W = 1000  # W; a home may always have used this during an outage
 SLACK_WH = 2000  # and this at once: registers may count whole kWh
 SLACK_SHARE = 1000  # but no more than this fraction of the register
+COINCIDENCE = 20  # registers of another meter end in the last 1/n of a largest number by chance
 MODULI = sorted(
     {10**digits for digits in range(6, 13)}
     | {2**bits * unit for bits in (15, 16, 20, 23, 24, 28, 31, 32) for unit in (1, 10, 100, 1000)}
@@ -86,9 +87,8 @@ def judge(points: Register, max_power_w: int) -> RegisterJudgement:
     if len(runs) < 2:
         return RegisterJudgement([points._replace(whs=levels)] if runs else [], [])
     level = points._replace(whs=levels)
-    pieces, rollovers, raised = [list(range(runs[0].last + 1))], list[Rollover](), 0
+    pieces, rollovers, raised, following = [list(range(runs[0].last + 1))], list[Rollover](), 0, 1
     lifted = dict.fromkeys(pieces[0], 0)  # position -> Wh that rollovers add
-    following = 1
     while following < len(runs):
         piece, run, start = pieces[-1], runs[following], runs[following].first
         good = piece[-1]
@@ -167,10 +167,9 @@ def _thawed(level: Register, piece: Sequence[int], start: int, max_power_w: int)
     """Return how many readings of a piece count where its last ones repeat a value that `start` makes up for."""
     ats, whs, *_ = level
     frozen = bisect_left(piece, frozen_since(ats, whs, piece[-1]))
-    first, rise = piece[frozen], whs[start] - whs[piece[-1]]
-    seconds = ats[start] - ats[first]
+    seconds, rise = ats[start] - ats[piece[frozen]], whs[start] - whs[piece[-1]]
     is_usual = seconds <= FROZEN_S and rise * 3600 <= UNUSUAL * _usual_w(level, piece, frozen + 1) * seconds
-    return frozen + 1 if rise > 0 and is_usual and follows(level, first, start, max_power_w) else None
+    return frozen + 1 if rise > 0 and is_usual and follows(level, piece[frozen], start, max_power_w) else None
 
 
 def _usual_w(level: Register, piece: Sequence[int], count: int) -> int:
@@ -286,7 +285,8 @@ def _modulus(level: Register, runs: list[Run], piece: Sequence[int], following: 
     lap_wh = max(usual_w, HOME_W) * seconds // 3600  # in a whole lap or more, nothing tells how many
     for modulus in MODULI[bisect_right(MODULI, max(before, lap_wh)) :]:
         energy = modulus - before + after
-        most_wh = min(can_use_wh + min(SLACK_WH, modulus // SLACK_SHARE), modulus // 4)
+        slack_wh = min(SLACK_WH, modulus // SLACK_SHARE)
+        most_wh = min(can_use_wh + slack_wh, max(modulus // COINCIDENCE, 2 * lap_wh), modulus // 4)
         if energy <= most_wh and (energy - 1) * 3600 <= max_power_w * seconds:
             return modulus
     return None

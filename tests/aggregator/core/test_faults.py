@@ -133,6 +133,21 @@ def test_an_outage_of_three_days_hides_a_rollover(largest: int) -> None:
     assert energy(found) == 74_000 + 1997
 
 
+@pytest.mark.parametrize(
+    ("last_wh", "silent_h", "is_rollover"), [(59_000, 0.25, False), (52_000, 2, False), (61_000, 2, True)]
+)
+def test_a_small_register_begins_again_where_the_home_usually_uses_so_much(
+    last_wh: int, silent_h: float, *, is_rollover: bool
+) -> None:
+    """2.5 kW. A register of 16 bits may have rolled over; but a plug that was reset shows the same."""
+    old = steady(last_wh - 10_000, 4, 300, 2500)
+    new = steady(0, 4, 300, 2500, at=int((4 + silent_h) * HOUR))
+    found = judged(old + new)
+    assert (len(found.rollovers), len(found.pieces)) == ((1, 1) if is_rollover else (0, 2))
+    unseen = 2**16 - old[-1][1] if is_rollover else 0
+    assert energy(found) == old[-1][1] - old[0][1] + unseen + new[-1][1]
+
+
 def test_an_exchange_in_the_hours_after_a_rollover_is_an_exchange() -> None:
     """Four hours before the rollover and ten after it; the new meter begins where the old one has been since."""
     old = steady(2**32 - 10_000, 14, 60, 2500)
