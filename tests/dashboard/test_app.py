@@ -75,7 +75,8 @@ def test_the_start_page_shows_a_card_a_device(ask: Ask) -> None:
 def test_the_first_visit_explains_the_next_steps(store: Store) -> None:
     home = text(ask_of(store)("/"), "home")
     assert "Your first reading has not arrived yet" in home
-    assert "wattfall ingest" in home
+    assert "/account/claim" in home
+    assert "wattfall device set DEVICE --household acacia" in home
 
 
 def test_a_device_page_has_tiles_chart_and_links(ask: Ask) -> None:
