@@ -272,14 +272,7 @@ def create_ingest_server(store: Store, default_zone: str, endpoint: IngestEndpoi
     return server
 
 
-def _serve(
-    build: Build,
-    settings: Settings,
-    host: str,
-    name: str,
-    check: Check,
-    threads: int = THREADS,
-) -> None:
+def _serve(build: Build, settings: Settings, host: str, name: str, check: Check, threads: int = THREADS) -> None:
     """Serve the app that `build` returns; each worker process builds its own, with its own store."""
     options: dict[str, object] = {
         "bind": f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}",
@@ -291,6 +284,7 @@ def _serve(
         "reuse_port": SHARED_OUT,
         "control_socket_disable": True,  # a file in the user's home; two Wattfalls would fight for it
         "proc_name": name,
+        "forwarder_headers": "",  # SCRIPT_NAME and PATH_INFO: a proxy here may pass a client's, which change the path
     }
     if settings.log == "json":
         options["logconfig_dict"] = _JSON_LOG

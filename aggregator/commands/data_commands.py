@@ -6,6 +6,7 @@ Scripts depend on their output, streams and exit codes: 0 success, 1 nothing acc
 import json
 import sys
 import time
+from itertools import chain
 from typing import BinaryIO
 
 import click
@@ -92,16 +93,16 @@ def verify(settings: Settings, device_id: str | None) -> None:
     Lists differences, and exits 1 if there are any. A store without devices is no success either.
     """
     store = opened(settings)
-    devices = [find_device(store, device_id)] if device_id else list(all_devices(store))
+    damaged = set[str]()
+    devices = [find_device(store, device_id)] if device_id else list(all_devices(store, damaged.add))
     found = 0
-    for one in devices:
-        for difference in differences(store, one, int(time.time())):
-            found += 1
-            click.echo(difference)
+    for difference in chain(*(differences(store, one, int(time.time())) for one in devices), sorted(damaged)):
+        found += 1
+        click.echo(difference)
     click.echo(f"{len(devices)} devices, {found} differences")
     if waiting := store.backlog().waiting:
         click.echo(f"{waiting} keys wait to be settled; a part that is over and waits counts as different until then")
-    if not devices:
+    if not devices and not damaged:
         click.echo("there is nothing to verify: the store is empty")
     sys.exit(1 if found or not devices else 0)
 

@@ -15,7 +15,7 @@ from aggregator.commands.console import check_id, find_device, opened, with_stor
 from aggregator.commands.support_commands import operator, with_reason
 from aggregator.core import periods
 from aggregator.core.documents import GAS, KINDS, NETTINGS, Device
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, StoreUnusable
 from aggregator.core.money import number
 from aggregator.core.readings import sender_of
 from aggregator.intake.claims import VALID_S
@@ -252,5 +252,8 @@ def device_code(settings: Settings, device_ids: tuple[str, ...], file: IO[str] |
 @click.pass_obj
 def device_list(settings: Settings) -> None:
     """List the devices, one per line."""
-    for one in all_devices(opened(settings)):
+    damaged = set[str]()
+    for one in all_devices(opened(settings), damaged.add):
         click.echo(console.device_line(one))
+    if damaged:
+        raise StoreUnusable("; ".join(sorted(damaged)))

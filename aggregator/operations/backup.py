@@ -124,18 +124,18 @@ def _check_damage(store: Store, pause: Pause) -> None:
 
 
 def damage(store: Store, pause: Pause = lambda: None) -> Iterator[str]:
-    """Yield one line for each device and kind of document or reading that cannot be read."""
-    try:
-        for device in all_devices(store):
-            for level in LEVELS:
-                yield from _named(partial(store.documents, level, device.device_id, "", "~"))
-                pause()
-            for evidence in (store.readings, store.intervals):
-                yield from _named(partial(evidence, device.device_id, 0, FOR_EVER))
-                pause()
-            yield from _named(partial(store.live, device.device_id))
-    except Damaged as error:  # a row of the registry ends the walk over them
-        yield str(error)
+    """Yield one line for each device and kind of document, reading or price that cannot be read."""
+    left_out = set[str]()
+    for device in all_devices(store, left_out.add):
+        for level in LEVELS:
+            yield from _named(partial(store.documents, level, device.device_id, "", "~"))
+            pause()
+        for evidence in (store.readings, store.intervals, store.prices):
+            yield from _named(partial(evidence, device.device_id, 0, FOR_EVER))
+            pause()
+        yield from _named(partial(store.retention_cutoff, device.device_id))
+        yield from _named(partial(store.live, device.device_id))
+    yield from sorted(left_out)
 
 
 def _named(read: Callable[[], object]) -> Iterator[str]:

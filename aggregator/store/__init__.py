@@ -6,7 +6,7 @@ May import tariffs and core. Begin with `port.py`; every other room gets a store
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
 from aggregator.core.readings import sender_of
 from aggregator.store.collections import HOME, MARKS
-from aggregator.store.port import Store
+from aggregator.store.port import LeaveOut, Store
 from aggregator.store.sqlite.sqlite_file import BUSY_S
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 
@@ -77,9 +77,9 @@ def new_entry(store: Store, device_id: str, default_zone: str) -> Device:
     return replace(device, household=HOME) if is_owned else at_home(device, store.device)
 
 
-def all_devices(store: Store) -> Iterator[Device]:
-    """Yield every device of a store by id, reading a page at a time."""
-    return chain.from_iterable(pages(store.devices))
+def all_devices(store: Store, leave_out: LeaveOut | None = None) -> Iterator[Device]:
+    """Yield every device of a store by id, reading a page at a time; `leave_out` as in `Store.devices`."""
+    return chain.from_iterable(pages(partial(store.devices, leave_out=leave_out)))
 
 
 def pages(read: Callable[[str], Sequence[Listed]]) -> Iterator[Sequence[Listed]]:

@@ -4,8 +4,10 @@ Each write compares its values with the stored ones; an unchanged value leaves n
 *this key is dirty*; it is consumed at least once. Methods raise StoreAway (retry later) or StoreUnusable (repair it).
 """
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import NamedTuple, Protocol, TypeVar
 
 from aggregator.core.documents import Device, Document, Names, Part
@@ -20,6 +22,15 @@ Answer = TypeVar("Answer")
 
 Blocks = Mapping[tuple[str, int], Mapping[int, Reading]]  # (device, start of the UTC half hour) -> instant -> reading
 READINGS = "readings"  # the feed of readings; the other feeds are levels
+
+
+LeaveOut = Callable[[str], object]  # is told, in a line, of a damaged row that a list leaves out
+
+
+@cache  # once in a process
+def name_once(damage: str) -> None:
+    """Log a damaged row, unless it was logged before."""
+    logging.getLogger("wattfall.store").error("%s", damage)
 
 
 class Change(NamedTuple):
@@ -79,11 +90,14 @@ class Store(Layered, Protocol):
     def reading_ahead(self, device_ids: Collection[str]) -> AbstractContextManager[None]:
         """Read devices and their live states at once; within, they are not read again. One thread at a time."""
 
-    def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
-        """Return the devices after the id `after`, by id."""
+    def devices(self, after: str = "", limit: int = 1000, leave_out: LeaveOut | None = None) -> Sequence[Device]:
+        """Return the devices after the id `after`, by id; empty at the end.
 
-    def stored_devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
-        """Return the devices after the device `after`, in the store's own order."""
+        A damaged entry is left out and told to `leave_out`, maybe twice; without it one raises Damaged.
+        """
+
+    def stored_devices(self, after: str = "", limit: int = 1000, leave_out: LeaveOut | None = None) -> Sequence[Device]:
+        """Return the devices after the device `after`, in the store's own order, as `devices` does."""
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device (`Device.own`) and its terms. Raises as `search.check_labels` does."""

@@ -13,6 +13,7 @@ The worker does other work between two pages, so a census takes a few minutes an
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import takewhile
 from typing import Literal, NamedTuple
 
@@ -26,7 +27,7 @@ from aggregator.intake import device_status, refusals
 from aggregator.intake.device_status import KnownStatus
 from aggregator.store import pages
 from aggregator.store.collections import FLEET, FLEET_DAYS, FLEET_DEVICES
-from aggregator.store.port import Backlog, Store, feeds
+from aggregator.store.port import Backlog, Store, feeds, name_once
 from aggregator.support.device_state import Heard, arrival_state, device_state, judge
 from aggregator.waterfall.pricing import PRICES
 
@@ -169,7 +170,7 @@ class _Census:
 
     def devices(self, store: Store) -> Iterator[None]:
         """Count the devices that have never sent, and all that have by their area."""
-        for page in pages(store.stored_devices):
+        for page in pages(partial(store.stored_devices, leave_out=name_once)):
             for device in page:
                 is_sending = self.is_sending.get(device.device_id)
                 if is_sending is None:

@@ -22,7 +22,7 @@ from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_st
 from aggregator.core.registers import MAX_GAP_S, anchored_run, parse_overrides, register_of
 from aggregator.store import all_devices, pages
 from aggregator.store.collections import BACKFILLED
-from aggregator.store.port import Store
+from aggregator.store.port import Store, name_once
 from aggregator.waterfall.retained_gaps import ComputedHalfHour
 
 # Sweep
@@ -50,7 +50,7 @@ def sweeping(store: Store, retention_days: int, now: int) -> Iterator[int]:
         yield 0
     now, removed = min(now, reported_now(arrivals, retention_days * DAY_S, now)), 0
     store.expire_records(now)
-    for device in all_devices(store):
+    for device in all_devices(store, name_once):
         try:
             count = expire(store, device, now - retention_days * DAY_S)
         except Damaged as error:

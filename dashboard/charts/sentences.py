@@ -134,7 +134,7 @@ def nothing(chart: Chart, first: str | None, lang: Language) -> tuple[str, str]:
     level = chart.view.level
     level_words = words.LEVEL_WORDS[level]
     if first is None:
-        return lang.say("Nothing to draw yet"), lang.say("The chart begins with the first reading.")
+        return lang.say("Nothing to draw yet"), lang.say("The chart begins with the second reading.")
     if chart.when == FUTURE:
         return lang.say(level_words.to_come), lang.say("There is nothing to show yet.")
     if chart.when == BEFORE:

@@ -126,15 +126,14 @@ def is_ours(request: Request, url: str = "") -> bool:
 
 # The guard
 
-PUBLIC = ("/assets/", "/_dash-component-suites/", "/sign-in/", "/invitation/")  # these and their subpaths
-PUBLIC_PAGES = frozenset(
-    {"/api", "/health", "/ready", "/metrics", "/sign-in", "/_favicon.ico"}
-)  # /metrics wants a token
 FILES = ("/assets/", "/_dash-component-suites/")  # the same for every user
-SAME_FOR_ALL = frozenset({"/health", "/ready", "/metrics", "/_favicon.ico"})  # the same for every user
+PUBLIC = (*FILES, "/sign-in/", "/invitation/")  # these and their subpaths
+SAME_FOR_ALL = frozenset({"/health", "/ready", "/metrics", "/_favicon.ico"})  # for every user; /metrics wants a token
+PUBLIC_PAGES = SAME_FOR_ALL | {"/api", "/sign-in"}
+ANY_PATH = "/<path:path>"  # Dash's own page, at every address that is nothing else
 # Endpoints that answer even while the store is unreachable: Dash's page holds no data, and callbacks and the tariff
 # form show the fault themselves beside the present content.
-PATIENT = frozenset({CALLBACKS, "/", "/<path:path>", "/_dash-layout", "/_dash-dependencies", "tariff.act"})
+PATIENT = frozenset({CALLBACKS, "/", ANY_PATH, "/_dash-layout", "/_dash-dependencies", "tariff.act"})
 DATA = (".json", ".csv")
 STALE = text("This page was open for too long, or you have signed in or out meanwhile. Open it again and try again.")
 UNCHANGED = text("Nothing has been changed")
@@ -184,7 +183,7 @@ def _refusal(sentence: str) -> Response:
 def _signed_out() -> Response | Answer | None:
     """Return the answer to a signed-out user, or None if the address needs no session."""
     if is_public(request.path):
-        return None
+        return _answer(404) if request.endpoint == ANY_PATH else None
     try:
         if signed_in():
             return None

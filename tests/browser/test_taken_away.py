@@ -70,6 +70,16 @@ def test_a_print_has_chart_numbers_and_origin_without_controls(visit: Open, view
     expect(page.locator("#previous")).to_be_visible()
 
 
+def test_a_print_of_today_has_its_tiles_without_the_power_of_the_moment(visit: Open) -> None:
+    page = visit("/d/cad-1")
+    page.wait_for_selector("#facts dd")
+    on_paper(page)
+    expect(page.locator("#today-tile")).to_be_visible()
+    expect(page.locator(".hero")).to_be_hidden()
+    on_screen(page)
+    expect(page.locator(".hero")).to_be_visible()
+
+
 def test_after_printing_the_chart_fits_the_screen_again(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-10")
     page.wait_for_selector(".graph .barlayer .point")

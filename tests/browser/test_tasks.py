@@ -80,6 +80,18 @@ def test_a_year_as_a_file_takes_three_clicks(visit: Open, tmp_path: Path, name: 
     assert (tmp_path / "file").stat().st_size > 10_000
 
 
+def test_what_another_tariff_would_have_cost_takes_one_price(visit: Open) -> None:
+    page = visit("/d/cad-1", ready="#tariff[href]")
+    page.get_by_role("link", name="Tariff", exact=True).click()
+    page.get_by_role("link", name="What would another tariff have cost?").click()
+    page.get_by_label("The same at all times").first.check()
+    page.locator("#v0-import-rate").fill("24.5")
+    page.get_by_role("button", name="Next: see the cost").last.click()
+    expect(page.get_by_text("24 November 2025 to 23 November 2026, 365 days")).to_be_visible()
+    expect(page.locator(".totals")).to_contain_text(re.compile(r"Difference\s*£[0-9.]+ (more|less)"))
+    expect(page.get_by_role("button", name="Change the tariff")).to_have_count(0)
+
+
 def test_when_a_month_is_used_is_told_in_one_click(visit: Open) -> None:
     page = visit("/d/cad-1")
     page.get_by_role("link", name="Month", exact=True).click()

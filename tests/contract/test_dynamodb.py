@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -12,12 +13,12 @@ from click.testing import CliRunner, Result
 
 from aggregator.commands.aws_commands import tables_group
 from aggregator.core.documents import Device, Part
-from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
+from aggregator.core.errors import ConfigurationError, Damaged, StoreAway, StoreUnusable
 from aggregator.core.live import Arrival, Live
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
-from aggregator.store import open_store
+from aggregator.store import open_store, pages
 from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
@@ -315,6 +316,23 @@ def test_a_damaged_item_is_quarantined_and_stops_no_other(
     assert store.extent("day", "other")
     (line,) = store.quarantined(HOME)
     assert line.startswith(f"readings {START}: ")
+
+
+def test_a_damaged_device_or_live_state_is_named_and_left_out_of_walks(
+    client: AwsDynamoClient, store: DynamoStore, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for device_id in ("d", "e", "f"):
+        ingest(store, [reading(0, 9)._replace(device_id=device_id)], NOW, "UTC")
+    client.call("put_item", TableName=f"{prefix}-devices", Item={"d": {"S": "e"}, "z": {"S": "UTC"}})
+    client.call("put_item", TableName=f"{prefix}-live", Item={"d": {"S": "f"}})
+    for walk in (store.devices, store.stored_devices):
+        told: list[str] = []
+        assert {device.device_id for page in pages(partial(walk, leave_out=told.append)) for device in page} == {*"df"}
+        assert "cannot be read" in told[0]
+        with pytest.raises(Damaged):
+            walk()
+    assert {live.device_id for page in pages(store.lives) for live in page} == {*"de"}
+    assert "{'d': {'S': 'f'}} cannot be read" in caplog.text
 
 
 def test_the_commands_make_describe_and_remove_the_tables(client: AwsDynamoClient) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway
-from aggregator.store.port import Store
+from aggregator.store.port import LeaveOut, Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from dashboard.accounts.users import SUPPORT, User
@@ -75,7 +75,8 @@ def test_the_start_page_shows_a_card_a_device(ask: Ask) -> None:
 def test_the_first_visit_explains_the_next_steps(store: Store) -> None:
     home = text(ask_of(store)("/"), "home")
     assert "Your first reading has not arrived yet" in home
-    assert "wattfall ingest" in home
+    assert "/account/claim" in home
+    assert "wattfall device set DEVICE --household acacia" in home
 
 
 def test_a_device_page_has_tiles_chart_and_links(ask: Ask) -> None:
@@ -301,8 +302,8 @@ class CountingStore:
         self._answer("device")
         return self._store.device(device_id)
 
-    def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
-        return self._store.devices(after, limit)
+    def devices(self, after: str = "", limit: int = 1000, leave_out: LeaveOut | None = None) -> Sequence[Device]:
+        return self._store.devices(after, limit, leave_out)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the rest of the store as it is
         return getattr(self._store, name)

@@ -307,6 +307,47 @@ def test_half_a_request_is_given_up_and_stops_nobody(web: int) -> None:
         assert all(map(is_given_up, stuck[:4]))
 
 
+# Requests that a proxy and the server may take apart at different places
+
+SMUGGLED = "GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
+CHUNKED = "Transfer-Encoding: chunked"
+END = "0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (("Content-Length: 42", CHUNKED), END),
+        (("Content-Length: 4", CHUNKED), f"24\r\n{SMUGGLED}\r\n{END}"),
+        (("Content-Length: 5", "Transfer-Encoding : chunked"), END),
+        (("Content-Length: 5", "Transfer-Encoding:\r\n chunked"), END),
+        (("Content-Length: 5", "Transfer-Encoding: xchunked"), END),
+        (("Content-Length: 3", "Content-Length: 39"), "a=1"),
+        (("Content-Length: 3, 39",), "a=1"),
+        (("Content-Length: +3",), "a=1"),
+        (("Content-Length: 3\nX: y",), "a=1"),
+        ((CHUNKED,), f"3\na=1\n{END}"),
+        ((CHUNKED,), f"3;\na=1\r\n{END}"),
+        ((CHUNKED,), f"0x3\r\na=1\r\n{END}"),
+        ((CHUNKED,), f"3\r\na=1X{END}"),
+        ((CHUNKED,), "0\r\nContent-Length: 99\r\n\r\n"),
+        (("X: " + "x" * 100_000,), ""),
+    ],
+)
+def test_what_follows_an_ambiguous_request_is_not_answered(web: int, headers: tuple[str, ...], body: str) -> None:
+    lines = "\r\n".join(("POST /sign-in HTTP/1.1", "Host: h", *headers))
+    with connected(web, "127.0.0.1", PATIENCE_S) as connection, suppress(ConnectionError):
+        connection.sendall(f"{lines}\r\n\r\n{body}{SMUGGLED}".encode())
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+        assert b" 200 OK" not in answer
+
+
+def test_a_header_does_not_change_the_path_of_a_request(web: int) -> None:
+    asked = urllib.request.Request(f"http://127.0.0.1:{web}/elsewhere/health", headers={"SCRIPT_NAME": "/elsewhere"})
+    with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
+        assert answer.read() != get(web, "/health")
+
+
 # Uploads
 
 HISTORY = "/d/cad-1/history"

@@ -26,8 +26,8 @@ from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, G
 from aggregator.store.dynamodb.device_index import Index, unpack_device
 from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, TELL, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
-from aggregator.store.dynamodb.read_view import Reader, ReadView, erase_names, intact
-from aggregator.store.port import Answer
+from aggregator.store.dynamodb.read_view import Reader, ReadView, erase_names, intact, unpacked
+from aggregator.store.port import Answer, LeaveOut, name_once
 from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was, check_range, check_record, partitions
 from aggregator.tariffs.rates import Series
 
@@ -162,21 +162,25 @@ class DynamoRegistry:
         """Read devices and their live states at once; within, they are not read again."""
         return self._view.reading_ahead(Get(table, one) for table in ("devices", "live") for one in device_ids)
 
-    def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
+    def devices(self, after: str = "", limit: int = 1000, leave_out: LeaveOut | None = None) -> Sequence[Device]:
         """Return the devices after the id `after`, by id. One scan serves all following pages."""
         if not after or not self._listed:
-            scanned = self._reader.scan("devices")
-            stored = [intact(unpack_device, item) for item in scanned if "z" in item]
+            scanned = (item for item in self._reader.scan("devices") if "z" in item)
+            stored = list(unpacked(unpack_device, scanned, leave_out))
             by_id = {device.device_id: device for device in stored}
             self._listed = sorted((at_home(one, by_id.get) for one in stored), key=_id)
         first = bisect_right(self._listed, after, key=_id)
         return self._listed[first : first + limit]
 
-    def stored_devices(self, after: str = "", limit: int = 1000) -> list[Device]:
+    def stored_devices(self, after: str = "", limit: int = 1000, leave_out: LeaveOut | None = None) -> list[Device]:
         """Return the devices after the device `after`, in the table's own order, from one page of it."""
         start = {"d": items.text(after)} if after else None
+
+        def unpack(item: Item) -> Device:
+            return at_home(unpack_device(item), self._stored)
+
         scanned = (item for item in self._reader.scan("devices", start, limit) if "z" in item)
-        return [at_home(intact(unpack_device, item), self._stored) for item in islice(scanned, limit)]
+        return list(islice(unpacked(unpack, scanned, leave_out), limit))
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device and its search terms. Reported registers accumulate."""
@@ -214,9 +218,9 @@ class DynamoRegistry:
         return intact(live_items.unpack_live, item) if item else None
 
     def lives(self, after: str = "", limit: int = 1000) -> list[Live]:
-        """Return the live states after the device `after`, in the table's own order."""
+        """Return the live states after the device `after`, in the table's own order. A damaged one is logged."""
         start = {"d": items.text(after)} if after else None
-        return [intact(live_items.unpack_live, item) for item in islice(self._reader.scan("live", start, limit), limit)]
+        return list(islice(unpacked(live_items.unpack_live, self._reader.scan("live", start, limit), name_once), limit))
 
     @property
     def derives_live(self) -> bool:

@@ -16,6 +16,7 @@ from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get, GetBlocks, Read, starts
 from aggregator.store.dynamodb.dynamo_client import READS, TELL, ConditionFailed, DynamoClient, read_items, write_items
 from aggregator.store.dynamodb.items import Item
+from aggregator.store.port import LeaveOut
 
 
 class Reader:
@@ -196,6 +197,19 @@ def intact(unpack: Callable[[Item], Content], item: Item) -> Content:
     except (KeyError, ValueError, IndexError) as error:
         key: Mapping[str, object] = {name: value for name, value in item.items() if name in ("d", "b", "p")}
         raise Damaged(f"the item {key} cannot be read ({error!r}); restore or delete it") from error
+
+
+def unpacked(
+    unpack: Callable[[Item], Content], scanned: Iterable[Item], leave_out: LeaveOut | None
+) -> Iterator[Content]:
+    """Decode items; a damaged one is told to `leave_out` and left out, or without it raises Damaged."""
+    for item in scanned:
+        try:
+            yield intact(unpack, item)
+        except Damaged as error:
+            if leave_out is None:
+                raise
+            leave_out(str(error))
 
 
 # Block updates

@@ -15,8 +15,9 @@ from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import FOR_EVER, HALF_HOUR
 from aggregator.store import search
-from aggregator.store.port import Answer, Backlog, Change
+from aggregator.store.port import Answer, Backlog, Change, LeaveOut
 from aggregator.store.sqlite.sqlite_file import SqliteFile
+from aggregator.store.sqlite.sqlite_schema import INTACT, check_value, checked_rows, given, intact
 from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was, check_range, check_record
 from aggregator.tariffs.rates import Series
 
@@ -29,6 +30,19 @@ WHERE excluded.due < due OR excluded.first < first
 """
 REMEMBERED_DEVICES = 200_000  # devices, or dirty keys, in a thread's memory; of about 1 KB each
 _PRESENT = "(expires = 0 OR expires > ?)"
+_DEVICES = f"SELECT CAST(device_id AS BLOB), CAST(body AS BLOB), {INTACT['devices']} FROM devices WHERE"  # noqa: S608 - constants
+_PUT_DEVICE = f"INSERT OR REPLACE INTO devices VALUES (?1, ?2, {check_value(given('devices'))})"  # noqa: S608 - constants
+_PRICES = f"""
+SELECT start, import_price, export_price, {INTACT["prices"]} FROM prices
+WHERE device_id = ? AND start BETWEEN ? AND ?
+"""  # noqa: S608 - constants
+_DROP_DAMAGED_PRICE = f"DELETE FROM prices WHERE device_id = ? AND start = ? AND NOT ({INTACT['prices']})"  # noqa: S608 - constants
+_EITHER = [f"coalesce(excluded.{price}, prices.{price})" for price in ("import_price", "export_price")]
+_PUT_PRICE = f"""
+INSERT INTO prices VALUES (?1, ?2, ?3, ?4, {check_value(given("prices"))}) ON CONFLICT (device_id, start) DO UPDATE
+SET import_price = {_EITHER[0]}, export_price = {_EITHER[1]},
+    check_value = {check_value(("prices.device_id", "prices.start", *_EITHER))}
+"""  # noqa: S608 - constants
 
 
 class SqliteRegistry(SqliteFile):
@@ -50,10 +64,10 @@ class SqliteRegistry(SqliteFile):
         """Return a device's row; a transaction remembers it, and those after it until another connection writes."""
         remembered: dict[str, Device] = self._local.devices if self._database.in_transaction else {}
         if device_id not in remembered:
-            row = self._one("SELECT body FROM devices WHERE device_id = ?", device_id)
+            row = self._one(f"{_DEVICES} device_id = ?", device_id)
             if row is None:
                 return None
-            remembered[device_id] = self._intact(_device, device_id, row[0])
+            remembered[device_id] = self._intact(_device, device_id, row)
             if len(remembered) > REMEMBERED_DEVICES:
                 self._forget()
         return remembered[device_id]
@@ -62,14 +76,22 @@ class SqliteRegistry(SqliteFile):
         """Do nothing: a read costs no call."""
         return nullcontext()
 
-    def devices(self, after: str = "", limit: int = 1000) -> list[Device]:
-        """Return the devices after the id `after`, by id."""
-        query = "SELECT device_id, body FROM devices WHERE device_id > ? ORDER BY device_id LIMIT ?"
-        return [at_home(self._intact(_device, *row), self._stored) for row in self._all(query, after, limit)]
+    def devices(self, after: str = "", limit: int = 1000, leave_out: LeaveOut | None = None) -> list[Device]:
+        """Return the devices after the id `after`, by id, without the damaged ones that `leave_out` is told of."""
+        query = f"{_DEVICES} device_id > CAST(? AS TEXT) ORDER BY device_id LIMIT ?"
+        found, last = list[Device](), after.encode()
+        while not found and (rows := self._all(query, last, limit)):
+            for row in rows:
+                last, name = row[0], row[0].decode(errors="replace")
+                try:
+                    found.append(at_home(self._intact(_device, name, row), self._stored))
+                except Damaged as error:
+                    if leave_out is None:
+                        raise
+                    leave_out(f"{name}: {error}")
+        return found
 
-    def stored_devices(self, after: str = "", limit: int = 1000) -> list[Device]:
-        """Return the devices after the id `after`, by id."""
-        return self.devices(after, limit)
+    stored_devices = devices  # the store's own order is that of ids
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device and its search terms."""
@@ -79,7 +101,7 @@ class SqliteRegistry(SqliteFile):
             with suppress(Damaged):  # the new row repairs the damaged one
                 stored = self._stored(device.device_id)
                 before = search.terms(stored) if stored else before
-            self._run("INSERT OR REPLACE INTO devices VALUES (?, ?)", device.device_id, _device_body(own))
+            self._run(_PUT_DEVICE, device.device_id, _device_body(own))
             self._local.devices[device.device_id] = own
             self._index(device.device_id, before, search.terms(device))
 
@@ -124,22 +146,20 @@ class SqliteRegistry(SqliteFile):
 
     def prices(self, device_id: str, first: int, last: int) -> Series:
         """Return the prices of the UTC half hours that start from `first` to `last`."""
-        query = "SELECT start, import_price, export_price FROM prices WHERE device_id = ? AND start BETWEEN ? AND ?"
-        rows = self._all(query, device_id, first, last)
+        rows = self._intact(checked_rows, device_id, "prices", self._all(_PRICES, device_id, first, last))
         return Series(
             {start: Decimal(price) for start, price, _ in rows if price is not None},
             {start: Decimal(price) for start, _, price in rows if price is not None},
         )
 
     def put_prices(self, device_id: str, series: Series) -> None:
-        """Add prices, or replace the prices of the same half hours."""
+        """Add prices, or replace the prices of the same half hours; a damaged row of one begins anew."""
+        both = series.import_prices, series.export_prices
+        starts = sorted({*both[0], *both[1]})
+        texts = [[f"{one[start]:f}" if start in one else None for one in both] for start in starts]
         with self.transaction():
-            for column, prices in (("import_price", series.import_prices), ("export_price", series.export_prices)):
-                self._database.executemany(
-                    f"INSERT INTO prices (device_id, start, {column}) VALUES (?, ?, ?)"  # noqa: S608 - a constant
-                    f" ON CONFLICT (device_id, start) DO UPDATE SET {column} = excluded.{column}",
-                    [(device_id, start, f"{price:f}") for start, price in prices.items()],
-                )
+            self._many(_DROP_DAMAGED_PRICE, [(device_id, start) for start in starts])
+            self._many(_PUT_PRICE, [(device_id, start, *own) for start, own in zip(starts, texts, strict=True)])
 
     # records
 
@@ -273,8 +293,9 @@ def _device_body(device: Device) -> bytes:
 
 
 @lru_cache(maxsize=16_384)  # a poll reads a device each time, which hardly ever changes
-def _device(_device_id: str, body: bytes) -> Device:
+def _device(_device_id: str, row: tuple[bytes, bytes, bool]) -> Device:
     """Decode a device. Raises ValueError, or KeyError for an unknown time zone."""
+    ((_, body),) = intact([row])
     device = msgspec.json.decode(body, type=Device)
     ZoneInfo(device.timezone)
     return device

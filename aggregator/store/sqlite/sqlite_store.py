@@ -7,8 +7,8 @@
 | `intervals` | device, start, end | the known fields of an interval, the time of its arrival, a check value |
 | `layers` | device, start of a half hour, layer | evidence of an import, its arrival, a check value (`sqlite_layers`) |
 | `days`, `months`, `years` | device, period | an encoded document (`documents`), the time of its last change |
-| `live`, `devices`, `horizons` | device | the live state and a check value; the registry entry; the retention cutoff |
-| `prices` | device, start of a UTC half hour | import and export price of a kWh, as decimal text |
+| `live`, `devices`, `horizons` | device | the live state; the registry entry; the retention cutoff; a check value |
+| `prices` | device, start of a UTC half hour | import and export price of a kWh, as decimal text, a check value |
 | `changes` | table, device, key | a dirty key, once; it is settled where the evidence is read |
 | `aside` | device, table, key | a quarantined key, the reason, the rows that were taken out of its half hour |
 | `device_terms` | term, device | a search term of a device (`search`) |
@@ -45,7 +45,9 @@ from aggregator.store.sqlite.sqlite_layers import (
     SqliteErasing,
     interval_rows,
     reading_rows,
+    with_checks,
 )
+from aggregator.store.sqlite.sqlite_schema import INTACT, check_value, checked_rows, given
 
 _DOCUMENT = "created, changed, body"
 _whole = partial(decode, names=None)
@@ -65,6 +67,11 @@ SELECT start FROM ({
     )
 }) GROUP BY start HAVING max(written) < ?3
 AND CAST(start AS TEXT) NOT IN (SELECT key FROM changes WHERE level = 'readings' AND device_id = ?1)
+"""  # noqa: S608 - constants
+_PUT_CUTOFF = f"""
+INSERT INTO horizons VALUES (?1, ?2, {check_value(given("horizons"))}) ON CONFLICT (device_id) DO UPDATE SET
+    at = max(at, excluded.at),
+    check_value = iif({INTACT["horizons"]}, {check_value(("device_id", "max(at, excluded.at)"))}, NULL)
 """  # noqa: S608 - constants
 
 
@@ -88,7 +95,7 @@ class SqliteStore(SqliteErasing):
             for device_id, start in sorted(blocks):
                 readings, count = blocks[device_id, start], 0
                 if len(readings) < MANY:
-                    count = put(MERGE_UNPACKED, [(*one, now) for one in readings.values()]).rowcount
+                    count = put(MERGE_UNPACKED, with_checks((*one, now) for one in readings.values())).rowcount
                 count = count or self._merge(device_id, start, readings, now)
                 if count:
                     accepted += count
@@ -106,7 +113,7 @@ class SqliteStore(SqliteErasing):
         both = {at: merged(known[at], new) if at in known else new for at, new in readings.items()}
         new = {at: reading for at, reading in both.items() if known.get(at) != reading}
         if len(new) < MANY:
-            return self._many(MERGE_RECENT, [(*one, now) for one in new.values()])
+            return self._many(MERGE_RECENT, with_checks((*one, now) for one in new.values()))
         known |= new
         self._put_packed(device_id, start, [known[at] for at in sorted(known)], now)
         return len(new)
@@ -163,8 +170,7 @@ class SqliteStore(SqliteErasing):
         return self._recent(device_id, at + 1, FOR_EVER)
 
     def _recent(self, device_id: str, first: int, last: int) -> list[Reading]:
-        rows = [(device_id, *row) for row in self._all(RECENT, device_id, first, last)]
-        return self._intact(reading_rows, device_id, rows)
+        return self._intact(reading_rows, device_id, self._all(RECENT, device_id, first, last))
 
     def block_starts(self, device_id: str, at: int, count: int, *, of_readings: bool = False) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
@@ -176,7 +182,7 @@ class SqliteStore(SqliteErasing):
 
     def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
         """Merge intervals into those stored, field by field; durable on return, or at the end of a transaction."""
-        rows = [(*interval, now) for interval in intervals]
+        rows = with_checks((*interval, now) for interval in intervals)
         with self.transaction():
             changed = [row for row in rows if self._run(MERGE_INTERVAL, *row)]
             self._mark(dict.fromkeys((READINGS, row[0], str(block_start(row[1]))) for row in changed))
@@ -207,16 +213,13 @@ class SqliteStore(SqliteErasing):
 
     def retention_cutoff(self, device_id: str) -> int:
         """Return the retention cutoff, UTC seconds; 0 with all readings."""
-        row = self._one("SELECT at FROM horizons WHERE device_id = ?", device_id)
-        return int(row[0]) if row else 0
+        rows = self._all(f"SELECT at, {INTACT['horizons']} FROM horizons WHERE device_id = ?", device_id)  # noqa: S608 - constants
+        return max((at for (at,) in self._intact(checked_rows, device_id, "retention cutoff", rows)), default=0)
 
     def put_retention_cutoff(self, device_id: str, at: int) -> None:
         """Advance the retention cutoff to `at`; it never moves back."""
         with self.transaction():
-            self._run(
-                "INSERT INTO horizons VALUES (?, ?) ON CONFLICT (device_id) DO UPDATE SET at = max(at, excluded.at)",
-                *(device_id, at),
-            )
+            self._run(_PUT_CUTOFF, device_id, at)
 
     # documents
 

@@ -21,6 +21,7 @@ from aggregator.core.errors import ConfigurationError, Phrase, StoreAway, shown
 from aggregator.core.readings import is_device_id
 from aggregator.intake.claims import has_code_since
 from aggregator.store.collections import CLAIMS, EMAILS
+from aggregator.store.port import name_once
 from aggregator.support.actions import make_code
 from dashboard.accounts import access
 from dashboard.accounts.provision_rows import COLUMNS, Refusal, Row, read_rows
@@ -97,7 +98,7 @@ def _start(admin: AdminServices) -> Response:
     return render(
         "admin_start.html",
         typed=typed,
-        devices=devices if typed else list(admin.store.devices(limit=SHOWN)),
+        devices=devices if typed else list(admin.store.devices(limit=SHOWN, leave_out=name_once)),
         people=_people(admin, typed.lower()),
         roles=ROLES,
         most=SHOWN,

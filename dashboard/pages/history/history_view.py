@@ -141,14 +141,17 @@ class ImportRow(NamedTuple):
 
 def speaker(lang: Language, reason_words: Callable[[str, Language], str]) -> Say:
     """Return a function that says a part of what the aggregator says, in a language."""
+    tellers: dict[str, Say] = {
+        **dict.fromkeys(NUMBERS, lambda number: lang.notation(str(number))),
+        **dict.fromkeys(DETAILS, lambda _: ""),
+        "day": lambda day: period_label("day", day, lang),
+        "time": lambda time: f"{period_label('day', time[:10], lang)}, {time[11:19]}".removesuffix(":00"),
+    }
 
     def say(part: Any) -> str:  # noqa: ANN401 - JSON
         if isinstance(part, dict):
             template = OWN_SENTENCES.get(part["template"], part["template"])
-            values = {
-                name: lang.notation(str(value)) if name in NUMBERS else "" if name in DETAILS else say(value)
-                for name, value in part["values"].items()
-            }
+            values = {name: tellers.get(name, say)(value) for name, value in part["values"].items()}
             return lang.say(str(template), **values).removesuffix(": ")
         return lang.say(WORDS[part]) if part in WORDS else reason_words(str(part), lang)
 
@@ -203,13 +206,8 @@ def understood(
         ],
         "first_rows": [say(row) for row in understanding["first_rows"]],
         "bars": bars(level, filed, stored, lang),
-        "ticks": [
-            period_label(level, filed[place][0], lang)
-            for place in ((0, -1) if len(filed) > 1 else (0,) if filed else ())
-        ],
-        "months": [
-            (period_label("month", month, lang), amounts(values, lang)) for month, values in understanding["months"]
-        ],
+        "ticks": [period_label(level, one[0], lang) for one in (*filed[:1], *filed[1:][-1:])],
+        "months": [(period_label("month", one[0], lang), amounts(one[1], lang)) for one in understanding["months"]],
         "extremes": extremes(understanding, lang),
     }
 

@@ -3,6 +3,8 @@
 It also holds the page of an unknown address.
 """
 
+from shlex import quote
+
 from dash import html
 from dash.development.base_component import Component
 
@@ -20,14 +22,13 @@ from dashboard.text.words import attributes
 from dashboard.web.cached_reads import CachedReads
 
 MOST_CARDS = 50
-_EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
 
 
 def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Component:
     """Return a card for each device that the viewer may see; a welcome without devices."""
     devices = data.devices(viewer, MOST_CARDS)
     if not devices:
-        return _welcome(lang)
+        return _welcome(viewer, lang)
     now = data.now()
     lives = [data.live(device) for device in devices]
     cards = [
@@ -94,15 +95,16 @@ def _amount(device: Device, live: Live | None, lang: Language) -> list[Component
     return [html.Span(number, className="number"), html.Span(f" {unit}", className="unit")]
 
 
-def _welcome(lang: Language) -> Component:
+def _welcome(viewer: User | None, lang: Language) -> Component:
+    claim = html.A(lang.say("Add a meter"), href="/account/claim", className="button", **attributes(data_full=""))
+    household = quote(viewer.household if viewer else "")
     return html.Div(
         [
             html.H1(lang.say("Your first reading has not arrived yet")),
-            html.P(lang.say("This page fills itself as soon as a device sends. There are two ways to begin:")),
-            html.H2(lang.say("Look around with made-up households")),
-            html.Pre(html.Code("wattfall demo"), tabIndex="0"),
-            html.H2(lang.say("Send a reading of your own")),
-            html.Pre(html.Code(_EXAMPLE), tabIndex="0"),
+            html.P(lang.say("This page fills itself as soon as a device of your household sends.")),
+            html.P([claim, " ", lang.say("with the code that came with it")]),
+            html.H2(lang.say("Whoever runs this Wattfall can give your household a device:")),
+            html.Pre(html.Code(f"wattfall device set DEVICE --household {household}"), tabIndex="0"),
         ],
         className="panel words",
     )

@@ -98,6 +98,12 @@ def first_fields(day: str, currency: str) -> Fields:
     return Fields(currency, currency, (Version(day),))
 
 
+def trial_fields(fields: Fields, day: str) -> Fields:
+    """Return the form of a tariff whose newest prices hold since a day; before it stays what was."""
+    older = tuple(version for version in fields.versions if version.valid_from < day)
+    return replace(fields, versions=(replace(fields.versions[0], valid_from=day), *older))
+
+
 def sent_fields(form: Mapping[str, str]) -> Fields:
     """Return the form that a browser sent. Raises TooMuch."""
     versions = tuple(_sent_version(form, f"v{number}") for number in _numbers(form, "v{}-from", MOST_VERSIONS))

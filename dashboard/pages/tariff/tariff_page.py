@@ -1,8 +1,8 @@
 """The tariff page: the form, the preview of a change, and the change.
 
 The server keeps nothing between requests: the form carries the typed text, or the checked tariff as JSON.
-`made-against`
-is the fingerprint of the tariff at the start of the edit, so that nobody overwrites a concurrent change.
+`made-against` is the fingerprint of the tariff at the start of the edit, so that nobody overwrites a concurrent change.
+With `?try=1` the same form and preview tell what another tariff would have cost, and change nothing.
 """
 
 import time
@@ -26,7 +26,15 @@ from aggregator.waterfall.pricing import change_tariff, supplied_to_present, tar
 from dashboard.accounts.access import may_edit, viewer
 from dashboard.charts.view import ENERGY, MONEY, View
 from dashboard.pages.tariff import tariff_view
-from dashboard.pages.tariff.tariff_fields import Fields, TooMuch, after, fields_of, first_fields, sent_fields
+from dashboard.pages.tariff.tariff_fields import (
+    Fields,
+    TooMuch,
+    after,
+    fields_of,
+    first_fields,
+    sent_fields,
+    trial_fields,
+)
 from dashboard.pages.tariff.tariff_form import FormFault, check
 from dashboard.pages.tariff.tariff_preview import DAY, currency_of_zone, preview
 from dashboard.text.language import Language, text
@@ -37,6 +45,7 @@ from dashboard.web.responses import reader_language, render
 OK = 200
 NO_TARIFF = sha256(b"").hexdigest()[:16]  # the fingerprint of a device without a tariff
 PAST_S, COMING_S = 366 * DAY_S, 7 * DAY_S  # the range of the half-hourly prices in the count
+TRIAL_DAYS = 365  # up to today, with another tariff
 RETRY_S = 5
 AWAY = text("The data is out of reach for the moment. Nothing you typed is lost; try again in a few seconds.")
 OVERTAKEN = text(
@@ -78,10 +87,12 @@ def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
     @page.get("/tariff")
     def form(device_id: str) -> Response:
         tariff_request = TariffRequest(store, _device(data, device_id), data.now(), reader_language())
+        device = tariff_request.device
         try:
-            return _form(
-                tariff_request, _fields(tariff_request, tariff_of(tariff_request.device)), _mark(tariff_request.device)
-            )
+            fields = _fields(tariff_request, tariff_of(device))
+            if "try" in request.args:
+                fields = trial_fields(fields, periods.shift("day", tariff_request.today, 1 - TRIAL_DAYS))
+            return _form(tariff_request, fields, _mark(device))
         except TooMuch:
             raise Stop(OK, text("This tariff is too long for a form"), TOO_LONG) from None
 
@@ -272,7 +283,9 @@ def _known_prices(tariff_request: TariffRequest, fields: Fields) -> dict[str, st
 def _page(template: str, tariff_request: TariffRequest, status: int, **context: object) -> Response:
     device = tariff_request.device
     chart = View("household", device.device_id).to_url()
-    return render(template, status, home=device.name or device.device_id, chart=chart, **context)
+    home, is_trial = device.name or device.device_id, "try" in request.args
+    action = f"{chart}/tariff{'?try=1' if is_trial else ''}"
+    return render(template, status, home=home, chart=chart, action=action, is_trial=is_trial, **context)
 
 
 def _error_page(stop: Stop) -> Response:

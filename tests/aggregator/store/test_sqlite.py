@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from threading import Thread
@@ -25,9 +27,11 @@ from aggregator.core.periods import DAY_S, LEVELS
 from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
-from aggregator.store.port import READINGS, Written
-from aggregator.store.sqlite.sqlite_schema import CHECKED, LEVEL_TABLE, SCHEMA, VERSION
+from aggregator.store.port import READINGS, Written, name_once
+from aggregator.store.sqlite.sqlite_schema import CHECKED, LEVEL_TABLE, SCHEMA, VERSION, crc_of, crcs_of
 from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.support.fleet import summary, take_census
+from aggregator.tariffs.rates import Series
 from aggregator.waterfall.retention import MARGIN_DAYS, expire, sweep
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
@@ -53,6 +57,8 @@ def read_everything(store: SqliteStore) -> None:
     store.devices()
     store.readings("d", 0, NOW)
     store.intervals("d", 0, NOW)
+    store.prices("d", 0, NOW)
+    store.retention_cutoff("d")
 
 
 def test_processes_creating_the_same_file_at_once_all_succeed(tmp_path: Path) -> None:
@@ -94,7 +100,15 @@ def test_a_damaged_row_gives_one_line_with_the_file(tmp_path: Path, table: str, 
 HALF = NOW - NOW % 1800
 SEEN = ("d", NOW + 60, 431, 2000, 7, "AB-1", 5)  # a reading that is not packed yet
 SPAN = Interval("d", NOW, NOW + 1800, 4, 5, "supplier", 6)
-LEGIBLE = {"meter_id": "'AB-2'", "source": "'suppliers'", "intervals": "replace(intervals, '4', '6')"}
+PRICES = Series({HALF: Decimal("0.2150"), HALF + 1800: Decimal("0.2150")}, {HALF: Decimal("0.0410")})
+LEGIBLE = {
+    "meter_id": "'AB-2'",
+    "source": "'suppliers'",
+    "intervals": "replace(intervals, '4', '6')",
+    "body": "replace(body, '0.3012', '0.8012')",
+    "import_price": "'0.2950'",
+    "export_price": "'0.0910'",
+}
 
 
 @pytest.mark.parametrize(
@@ -108,11 +122,54 @@ def test_a_changed_value_of_a_row_is_named(tmp_path: Path, table: str, column: s
         ingest(store, [Reading(*SEEN)], NOW, "UTC")
         store.write_intervals([SPAN], NOW)
         store.write_layer(-1, [Reading("d", NOW + 7, 1, 2, 3), SPAN], NOW)
+        store.put_device(Device("d", "UTC", tariff='{"import": 0.3012}'))
+        store.put_prices("d", PRICES)
+        store.put_retention_cutoff("d", NOW - 10)
         read_everything(store)
         change(path, f"UPDATE {table} SET {column} = {LEGIBLE.get(column, f'coalesce({column}, 0) + 1')}")
         store.write_readings({("d", HALF): {NOW + 60: Reading("d", NOW + 60, 431, None, None)}}, NOW + 1)
+        store.put_retention_cutoff("d", NOW - 20)
         with pytest.raises(Damaged, match="differs from its check value"):
             read_everything(store)
+
+
+def test_a_new_price_takes_the_place_of_a_damaged_one(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    with closing(filled(path)) as store:
+        store.put_prices("d", PRICES)
+        change(path, "UPDATE prices SET import_price = '0.9150'")
+        store.put_prices("d", Series({HALF: Decimal("0.22")}, {}))
+        with pytest.raises(Damaged):
+            store.prices("d", HALF, HALF + 1800)
+        assert store.prices("d", HALF, HALF) == Series({HALF: Decimal("0.22")}, {})
+
+
+def test_a_damaged_device_is_named_once_and_stops_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "wattfall.db"
+    later, devices = NOW + 90 * DAY_S, ("d", "e", "e~gas", "f")
+    with closing(SqliteStore(str(path), lambda: NOW)) as store:
+        for device_id in devices:
+            sent = [Reading(device_id, NOW - 90_000 + n * 600, 200, 1000 + n * 30, n) for n in range(100)]
+            ingest(store, sent, NOW, "UTC")
+        drain(store)
+        change(path, "UPDATE devices SET body = replace(body, 'UTC', 'UCT') WHERE device_id = 'e'")
+        for _ in range(2):
+            assert [one.device_id for one in store.devices(limit=2, leave_out=name_once)] == ["d"]
+            take_census(store, later, None)
+        damage = f"{path} is damaged: e: a row differs from its check value;{DAMAGED.partition(';')[2]}"
+        counts = Counter(caplog.messages)
+        assert (counts[f"e: {damage}"], counts[f"the live state of e is left out: {damage}"]) == (1, 1)
+        census = summary(store)
+        assert census
+        assert census.devices == 2
+        ingest(store, [Reading("d", later, 200, 2000, 9), Reading("f", later, 200, 2000, 9)], later, "UTC")
+        drain(store)
+        assert sweep(store, 35, later) > 0
+        with pytest.raises(Damaged):
+            store.devices()
+    for arguments, exit_code, last in (["verify"], 1, "2 devices, 2 differences"), (["device", "list"], 2, "f\tUTC"):
+        result = CliRunner().invoke(main, [*arguments, "--store", f"sqlite:///{path}"])
+        assert (result.exit_code, f"e: {damage}" in result.output, last in result.stdout) == (exit_code, True, True)
 
 
 def set_aside(store: SqliteStore) -> list[list[str | None]]:
@@ -166,18 +223,25 @@ def test_the_retention_cutoff_never_moves_back(tmp_path: Path) -> None:
 
 # The schema
 
-PINNED = "6e4132eb21037aa312a4bc3e10c360aa36ede6ec98fdd069ad858d9ed6cfc1fc"  # SHA-256 of the schema of version 3
+PINNED = "9b5551eeb0822987a3cebe2a6d110ad8fefbcbf6b4abb78ec22c6767f767fe4e"  # SHA-256 of the schema of version 2
+CHECK = 3_382_789_145  # of SEEN
 CHANGED = "changing the schema needs a new VERSION, a migration and a test that opens the file of the version before"
 
 
 def test_the_schema_is_that_of_its_version() -> None:
-    assert VERSION == 3, CHANGED
+    assert VERSION == 2, CHANGED
     assert sha256(" ".join((SCHEMA + LEVEL_TABLE).split()).encode()).hexdigest() == PINNED, CHANGED
+    assert crc_of(*SEEN, NOW, None) == crcs_of([(*SEEN, NOW, None)])[0] == CHECK, CHANGED
 
 
-def test_a_file_of_version_1_gets_the_layers_of_imports(tmp_path: Path) -> None:
+def test_a_file_of_version_1_gets_layers_and_check_values(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
-    filled(path).close()
+    with closing(filled(path)) as store:
+        ingest(store, [Reading(*SEEN)], NOW, "UTC")
+        store.write_intervals([SPAN], NOW)
+        store.put_prices("d", PRICES)
+        store.put_retention_cutoff("d", NOW - 10)
+        before = store._all("SELECT sql FROM sqlite_master ORDER BY name")
     change(path, "DROP VIEW layers_of_readings")
     change(path, "DROP TABLE layers")
     for table in CHECKED.keys() - {"layers"}:
@@ -185,29 +249,17 @@ def test_a_file_of_version_1_gets_the_layers_of_imports(tmp_path: Path) -> None:
     change(path, "PRAGMA user_version = 1")
     for _ in range(2):
         with closing(SqliteStore(str(path))) as store:
-            store.write_layer(-1, [Interval("d", NOW, NOW + 1800, 214, None)], NOW)
-            assert store.intervals("d", NOW - NOW % 1800, NOW) == [Interval("d", NOW, NOW + 1800, 214, None)]
-            assert store._one("PRAGMA user_version") == (3,)
-
-
-def test_a_file_of_version_2_gets_check_values(tmp_path: Path) -> None:
-    path = tmp_path / "wattfall.db"
-    with closing(filled(path)) as store:
-        ingest(store, [Reading(*SEEN)], NOW, "UTC")
-        store.write_intervals([SPAN], NOW)
-        before = store._all("SELECT sql FROM sqlite_master ORDER BY name")
-    for table in CHECKED:
-        change(path, f"ALTER TABLE {table} DROP COLUMN check_value")
-    change(path, "PRAGMA user_version = 2")
-    for _ in range(2):
-        with closing(SqliteStore(str(path))) as store:
             read_everything(store)
             assert store.readings("d", HALF, HALF)[-1] == Reading(*SEEN)
+            assert (store.prices("d", HALF, HALF + 1800), store.retention_cutoff("d")) == (PRICES, NOW - 10)
             assert store._all("SELECT sql FROM sqlite_master ORDER BY name") == before
-            assert store._one("PRAGMA user_version") == (3,)
+            assert store._one("PRAGMA user_version") == (VERSION,)
+    with closing(SqliteStore(str(path))) as store:
+        store.write_layer(-1, [SPAN._replace(start=NOW + 1800, end=NOW + 3600)], NOW)
+        assert [one.start for one in store.intervals("d", HALF, NOW + 1800)] == [NOW, NOW + 1800]
     change(path, "UPDATE recent SET import_wh = 2001")
     with closing(SqliteStore(str(path))) as store, pytest.raises(Damaged):
-        store.readings("d", HALF, HALF)
+        read_everything(store)
 
 
 # The registry and the records
@@ -253,7 +305,7 @@ def test_a_sweep_deletes_expired_records(tmp_path: Path) -> None:
 
 def of_a_newer_version(path: Path) -> None:
     filled(path).close()
-    change(path, "PRAGMA user_version = 4")
+    change(path, f"PRAGMA user_version = {VERSION + 1}")
 
 
 def of_another_program(path: Path) -> None:
@@ -299,7 +351,7 @@ def change(path: Path, statement: str) -> None:
     database.close()
 
 
-NEWER = "was written by a newer Wattfall (format 4, this one knows 3); upgrade Wattfall or name another file"
+NEWER = "was written by a newer Wattfall (format 3, this one knows 2); upgrade Wattfall or name another file"
 FOREIGN = "is not a Wattfall store; name another file"
 DAMAGED = "is damaged; put a backup in its place with `wattfall restore`"
 CLOSED = "cannot be opened; check that its folder exists and is writable"

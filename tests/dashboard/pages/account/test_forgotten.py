@@ -15,7 +15,7 @@ from dashboard.pages.account import account_page
 from dashboard.pages.account.sign_in_page import AuthServices
 from tests.dashboard.forms import Page
 from tests.dashboard.mail_server import MailServer, mail_server
-from tests.dashboard.people import QUICK, SECRET, accounts_on, browser, somebody, token_in
+from tests.dashboard.people import QUICK, SECRET, accounts_on, browser, dashboard, somebody, token_in
 
 NEW = "four new words here"
 
@@ -84,8 +84,6 @@ def test_who_asks_too_often_waits(site: Site) -> None:
 
 
 def test_without_a_mail_server_the_page_names_who_makes_a_link(store: Store) -> None:
-    server = Flask("dashboard")
-    account_page.install(server, load({"WATTFALL_SECRET": SECRET}), store, Passwords(QUICK))
-    client = browser(server, store)
+    client = browser(dashboard(store).server, store)
     assert "Ask whoever runs this Wattfall for an invitation." in Page(client.get("/sign-in").text).words
     assert client.get("/sign-in/forgotten").status_code == 404

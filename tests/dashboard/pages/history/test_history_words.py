@@ -42,7 +42,7 @@ ASKED = [  # a file's times, header and each of its rows, and what a German read
     (HOURS, "Time;Value", "{t};{k}", "Die Werte können Energie oder Zählerstand sein: sie steigen 71-mal"),
     (HOURS, "Time;Value", "{t};-{n}", "Werte sind unter null: saldierte Energie, negativ für Einspeisung?"),
     (HOURS, "Time;kWh", "{t};-{n}", "Werte sind unter null: saldierte Energie, negativ für Einspeisung?"),
-    (HOURS, "Time;Usage (kWh)", "{t};{n}", "2026-02-03 hat 3.504 kWh Bezug"),
+    (HOURS, "Time;Usage (kWh)", "{t};{n}", "3. Februar 2026 hat 3.504 kWh Bezug"),
     (HOURS, "Time;Usage (Wh)", "{t};1", "Ein Tag hat im Mittel 24 Wh"),
     (HOURS, "Time;Usage (Wh)", "{t};{k}", "Bezug steigt 71-mal und fällt 0-mal, wie ein Zählerstand"),
     (HOURS, "Time;Usage (Wh)", "{t};{n}\n{t};{a}", "140 von 144 Zeilen widersprechen einander"),
@@ -118,3 +118,16 @@ def test_a_doubt_or_a_fault_of_a_file_is_told_in_german(times: list[str], header
         texts = [error.args[0]]
     spoken = [speaker(GERMAN, lambda word, _: word)(jsoned(text)) for text in texts]
     assert any(text.startswith(said) for text in spoken), spoken
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("Time;Usage (Wh)", "{t};{n}", "Zeile 2: 2. Februar 2026, 00:00 Bezug 100 Wh"),
+        ("Time;Import register (Wh)", "{t}:30+00:00;5{n}", "Zeile 2: 2. Februar 2026, 01:00:30 Bezug 5.100 Wh"),
+    ],
+)
+def test_the_first_rows_have_dates_and_numbers_of_the_language(header: str, row: str, said: str) -> None:
+    rows = [row.format(t=at, n=100 + k) for k, at in enumerate(HOURS)]
+    found = understood("\n".join([header, *rows]).encode(), "Europe/Berlin")
+    assert speaker(GERMAN, lambda word, _: word)(jsoned(found.first_rows[0])) == said

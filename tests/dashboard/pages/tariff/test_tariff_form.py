@@ -19,6 +19,7 @@ from dashboard.pages.tariff.tariff_fields import (
     fields_of,
     first_fields,
     sent_fields,
+    trial_fields,
 )
 from dashboard.pages.tariff.tariff_form import check
 from dashboard.text.language import Language, languages
@@ -278,6 +279,13 @@ def test_the_last_row_stays_and_rows_are_limited() -> None:
     assert after(full, "add-0-import") == full
     many = fields(*(FLAT,) * MOST_VERSIONS)
     assert after(many, "add") == many
+
+
+@pytest.mark.parametrize("days", [("2020-01-01",), ("2026-10-01", "2026-02-01", "2020-01-01")])
+def test_a_trial_has_the_newest_prices_since_its_day_and_the_former_before(days: tuple[str, ...]) -> None:
+    form = fields(*(replace(FLAT, valid_from=day, vat=day) for day in days))
+    tried = trial_fields(form, "2025-11-24").versions
+    assert [(one.valid_from, one.vat) for one in tried] == [("2025-11-24", days[0]), ("2020-01-01", "2020-01-01")]
 
 
 def test_too_many_versions_or_rows_are_refused() -> None:

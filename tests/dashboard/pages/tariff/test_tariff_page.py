@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -167,6 +168,24 @@ def test_a_later_change_by_others_is_not_taken_back(household: Household) -> Non
     household.post(preview.sent, "confirm")
     household.tariff_is({"from": "2026-10-01", "import": "0.3"})
     assert undo_of(household) == {}
+
+
+def test_another_tariff_is_tried_on_the_last_year_and_never_kept(household: Household) -> None:
+    household.tariff_is({"from": "2020-01-01", "import": "0.3"})
+    kept, trial = household.tariff(), f"{PATH}?try=1"
+    assert Page(household.get().text).having(href=trial)
+    form = household.form(trial)
+    assert (form["v0-from"], form["v0-import-rate"], form["v1-from"]) == ("2025-11-24", "30", "2020-01-01")
+    preview = Page(household.post(form | {"v0-import-rate": "33"}, "check", path=trial).text)
+    assert "What another tariff would have cost" in preview.words
+    assert "1 October 2026 to 23 November 2026, 54 days" in preview.words
+    assert re.search(r"Difference £[0-9.]+ more", preview.words)
+    assert "Change the tariff" not in preview.words
+    assert preview.having(action=trial)
+    again = Page(household.post(preview.sent, "edit", path=trial).text)
+    assert "What would another tariff have cost?" in again.words
+    assert again.sent["v0-import-rate"] == "33"
+    assert household.tariff() == kept
 
 
 def test_a_change_of_the_future_leaves_the_past_alone(household: Household) -> None:
