@@ -12,9 +12,9 @@
 2. An *overshoot*: the last readings were wrong, and the register goes on in line with those before them. They came
    after a gap or with a leap, or are few: a clock was wrong, or garbage fitted by chance.
 3. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
-   used the energy between. The piece continues.
-4. A *clock put back*: the register rises at once by no more than the home uses in the time for which it is known, and
-   in CLOCK_S. The readings of that time contradicted earlier ones and were put aside. The piece continues.
+   used the energy between: its usual one, or a small part of that number. The piece continues.
+4. A *clock put back*: the register rises at once by no more than the home uses in CLOCK_S; with a leap, in the time for
+   which it is known. The readings of that time contradicted earlier ones and were put aside. The piece continues.
 5. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
 6. Otherwise the run is too short to tell, or its clock was ahead (a dip that fits into a gap before it): it is dropped.
 
@@ -58,6 +58,7 @@ UNUSUAL = 10  # a home may use this multiple of its usual power for a while
 HOME_W = 1000  # W; a home may always have used this during an outage
 SLACK_WH = 2000  # and this at once: registers may count whole kWh
 SLACK_SHARE = 1000  # but no more than this fraction of the register
+COINCIDENCE = 20  # registers of another meter end in the last 1/n of a largest number by chance
 MODULI = sorted(
     {10**digits for digits in range(6, 13)}
     | {2**bits * unit for bits in (15, 16, 20, 23, 24, 28, 31, 32) for unit in (1, 10, 100, 1000)}
@@ -86,9 +87,8 @@ def judge(points: Register, max_power_w: int) -> RegisterJudgement:
     if len(runs) < 2:
         return RegisterJudgement([points._replace(whs=levels)] if runs else [], [])
     level = points._replace(whs=levels)
-    pieces, rollovers, raised = [list(range(runs[0].last + 1))], list[Rollover](), 0
+    pieces, rollovers, raised, following = [list(range(runs[0].last + 1))], list[Rollover](), 0, 1
     lifted = dict.fromkeys(pieces[0], 0)  # position -> Wh that rollovers add
-    following = 1
     while following < len(runs):
         piece, run, start = pieces[-1], runs[following], runs[following].first
         good = piece[-1]
@@ -130,8 +130,7 @@ def _return(level: Register, runs: list[Run], good: int, following: int, max_pow
     ats, whs, *_ = level
     strange = runs[following].first
     risen, highest, within, found = 0, 0, None, None
-    for number, run in enumerate(runs[following : following + FAULT_RUNS], following):
-        first, last = run
+    for number, (first, last) in enumerate(runs[following : following + FAULT_RUNS], following):
         if ats[first] - ats[strange] > FAULT_S:
             break
         goes_on, is_long = follows(level, first - 1, first, max_power_w), is_long_enough(level, first, last)
@@ -168,10 +167,9 @@ def _thawed(level: Register, piece: Sequence[int], start: int, max_power_w: int)
     """Return how many readings of a piece count where its last ones repeat a value that `start` makes up for."""
     ats, whs, *_ = level
     frozen = bisect_left(piece, frozen_since(ats, whs, piece[-1]))
-    first, rise = piece[frozen], whs[start] - whs[piece[-1]]
-    seconds = ats[start] - ats[first]
+    seconds, rise = ats[start] - ats[piece[frozen]], whs[start] - whs[piece[-1]]
     is_usual = seconds <= FROZEN_S and rise * 3600 <= UNUSUAL * _usual_w(level, piece, frozen + 1) * seconds
-    return frozen + 1 if rise > 0 and is_usual and follows(level, first, start, max_power_w) else None
+    return frozen + 1 if rise > 0 and is_usual and follows(level, piece[frozen], start, max_power_w) else None
 
 
 def _usual_w(level: Register, piece: Sequence[int], count: int) -> int:
@@ -179,8 +177,10 @@ def _usual_w(level: Register, piece: Sequence[int], count: int) -> int:
     ats, whs, *_ = level
     last = piece[count - 1]
     day, week = (bisect_left(piece, ats[last] - s, 0, count, key=ats.__getitem__) for s in (USUAL_S, FAULT_S))
-    first = piece[max(min(day, count - USUAL_READINGS), week)]
-    return max(whs[last] - whs[first], 0) * 3600 // max(ats[last] - ats[first], DECIDE_S)
+    first = max(min(day, count - USUAL_READINGS), week)
+    over = bisect_left(piece, True, first, count, key=lambda one: whs[one] <= whs[last])  # a rollover, or the first
+    risen = whs[last] - whs[piece[over]] + whs[piece[max(over - 1, first)]] - whs[piece[first]]
+    return max(risen, 0) * 3600 // max(ats[last] - ats[piece[first]], DECIDE_S)
 
 
 def _overshot(
@@ -266,8 +266,8 @@ def _is_put_back(level: Register, piece: Sequence[int], start: int) -> bool:
     """Whether a register only leaves out what the home used while a clock that was put back told known times."""
     ats, whs, *_ = level
     rise, silent_s = whs[start] - whs[piece[-1]], ats[start] - ats[piece[-1]]
-    known_s = min(ats[piece[-1]] - ats[piece[0]], CLOCK_S)
-    is_small = rise * 3600 <= _most_w(level, piece) * (known_s + silent_s)
+    known_s = ats[piece[-1]] - ats[piece[0]] if is_leap(whs[piece[-1]], whs[start]) else CLOCK_S
+    is_small = rise * 3600 <= _most_w(level, piece) * (min(known_s, CLOCK_S) + silent_s)
     return rise >= 0 and silent_s <= LONGEST_S and is_small and not is_other_meter(level, piece[-1], start)
 
 
@@ -285,7 +285,8 @@ def _modulus(level: Register, runs: list[Run], piece: Sequence[int], following: 
     lap_wh = max(usual_w, HOME_W) * seconds // 3600  # in a whole lap or more, nothing tells how many
     for modulus in MODULI[bisect_right(MODULI, max(before, lap_wh)) :]:
         energy = modulus - before + after
-        most_wh = min(can_use_wh + min(SLACK_WH, modulus // SLACK_SHARE), modulus // 4)
+        slack_wh = min(SLACK_WH, modulus // SLACK_SHARE)
+        most_wh = min(can_use_wh + slack_wh, max(modulus // COINCIDENCE, 2 * lap_wh), modulus // 4)
         if energy <= most_wh and (energy - 1) * 3600 <= max_power_w * seconds:
             return modulus
     return None

@@ -248,7 +248,9 @@ def surely_runs_on(points: Register, max_power_w: int) -> bool:
     if min(rises) < 0:
         return False
     steepest = max(rises)
-    if (steepest - 1) * 3600 > max_power_w * min(map(sub, ats[1:], ats)) or ats[-1] - ats[0] > LONGEST_S:
+    most = (steepest - 1) * 3600
+    is_steep = most > max_power_w and most > max_power_w * min(map(sub, ats[1:], ats))  # a step takes a second or more
+    if is_steep or ats[-1] - ats[0] > LONGEST_S:
         return False
     return not steepest or steepest * LEAP < whs[0]
 

@@ -24,14 +24,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.core.status import Counters, Status
 from aggregator.store.collections import KEPT_DAYS as KEPT_DAYS
-from aggregator.store.collections import SIGNAL, STATUS, WATCHED, record_pages, update_record
+from aggregator.store.collections import SIGNAL, STATUS, WATCHED, parsed, record_pages, update_record
 from aggregator.store.port import Store
 
 SHARDS = STATUS.shards  # one partition would be too hot for the last statuses of a fleet
@@ -77,7 +77,7 @@ def put_statuses(store: Store, statuses: Iterable[Status], now: int) -> None:
 def known_status(store: Store, device_id: str) -> KnownStatus | None:
     """Return the merged status of a device; None without a status."""
     body = store.record(STATUS.of(STATUS.shard_of(device_id)), device_id)
-    return _parse_known(device_id, body) if body else None
+    return _parse_known(device_id, body)
 
 
 def signal_hours(store: Store, device_id: str, first: int, last: int) -> list[Signal]:
@@ -90,12 +90,12 @@ def signal_hours(store: Store, device_id: str, first: int, last: int) -> list[Si
 def shard_statuses(store: Store, shard: int) -> Iterator[KnownStatus]:
     """Yield the statuses of a shard's devices; `shard` is from 0 to SHARDS - 1. Each device is in one shard."""
     for page in record_pages(store, STATUS.of(f"{shard:02d}")):
-        yield from (_parse_known(record.key, record.body) for record in page)
+        yield from filter(None, (_parse_known(record.key, record.body) for record in page))
 
 
 def _put_last(store: Store, device_id: str, statuses: list[Status], now: int) -> None:
     def merged(body: str | None) -> str:
-        return _body(_merged(_parse_known(device_id, body) if body else None, statuses, now))
+        return _body(_merged(_parse_known(device_id, body), statuses, now))
 
     update_record(store, STATUS.of(STATUS.shard_of(device_id)), device_id, merged, may_be_lost=True)
 
@@ -136,7 +136,7 @@ def _put_hours(store: Store, device_id: str, statuses: list[Status]) -> None:
 
 def _with_hours(body: str | None, statuses: list[Status]) -> str:
     """Merge statuses in order of time into a day's record, which has the first status of each hour."""
-    hours = orjson.loads(body) if body else {}
+    hours = parsed(body, "a day of signals", dict) or {}
     for status in reversed(statuses):
         hour = f"{status.at % DAY_S // HOUR:02d}"
         if hour not in hours or status.at < hours[hour][0]:
@@ -144,8 +144,13 @@ def _with_hours(body: str | None, statuses: list[Status]) -> str:
     return orjson.dumps(hours, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _parse_known(device_id: str, body: str) -> KnownStatus:
-    (at, rssi, lqi, firmware, hardware, joined, *rest), received_at, firmwares = orjson.loads(body)
+def _parse_known(device_id: str, body: str | None) -> KnownStatus | None:
+    """Decode a record; None without one, and for a damaged one, in place of which the next status is written."""
+    return parsed(body, f"the status of {device_id}", partial(_known, device_id))
+
+
+def _known(device_id: str, content: Any) -> KnownStatus:  # noqa: ANN401 - JSON
+    (at, rssi, lqi, firmware, hardware, joined, *rest), received_at, firmwares = content
     counters = Counters(*rest[0]) if rest and rest[0] else None  # an older version stored none
     status = Status(device_id, at, rssi, lqi, firmware, hardware, joined, counters)
     return KnownStatus(status, received_at, {name: (first, last) for name, first, last in firmwares})

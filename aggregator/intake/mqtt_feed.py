@@ -24,7 +24,7 @@ from aggregator.intake.formats.message import Content, DeviceRules, Origin, Unre
 from aggregator.intake.ingest import Outcome, Received
 from aggregator.intake.mqtt import UNACKNOWLEDGED, Arrived, Subscriber, UnknownTopics
 from aggregator.intake.refusals import UNKNOWN
-from aggregator.store.collections import SPOOL
+from aggregator.store.collections import SPOOL, parsed
 from aggregator.store.port import Store
 
 log = logging.getLogger("wattfall.mqtt")
@@ -128,9 +128,9 @@ class Spool:
                 sender = key.partition(" ")[0]
                 if size >= most or (taken and sender != self._turn):
                     return taken
-                topic, at, payload = orjson.loads(body)
-                taken.append(Spooled(key, topic, payload.encode("latin-1"), at))
-                self._turn, size = sender, size + len(payload)
+                if row := parsed(body, f"the message {key}", lambda row: (row[0], row[2].encode("latin-1"), row[1])):
+                    taken.append(Spooled(key, *row))
+                    self._turn, size = sender, size + len(row[1])
             if taken:
                 return taken
         self.is_empty = True

@@ -20,7 +20,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -35,6 +35,7 @@ from aggregator.store.collections import (
     REFUSED_MESSAGES,
     REFUSED_STATE,
     UNKNOWN_TOPICS,
+    parsed,
     update_record,
 )
 from aggregator.store.port import Store
@@ -218,7 +219,7 @@ def filter_refusals(refusals: Refusals, reasons: Collection[str], text: str, fir
 def load_total(store: Store, day: str) -> Total:
     """Return the counts of all devices' refused messages on a UTC day."""
     records = store.records(REFUSED_DAYS.of(day), limit=REFUSED_DAYS.shards)
-    shards = [orjson.loads(record.body) for record in records]
+    shards = [one for one in (_counts(record.body) for record in records) if one]
     reasons, devices = Counter[str](), Counter[str]()
     for shard in shards:
         reasons.update(shard["reasons"])
@@ -237,7 +238,7 @@ def _count(store: Store, owner: str, reasons: Mapping[str, int], now: int) -> bo
     """Add to a device's counts of the day; return whether they are its first."""
 
     def add(body: str | None) -> str:
-        return orjson.dumps(Counter(orjson.loads(body or "{}")) + Counter(reasons)).decode()
+        return orjson.dumps(Counter(_counts(body)) + Counter(reasons)).decode()
 
     day, expires = day_of(now, "UTC"), REFUSED.expires(now)
     return update_record(store, REFUSED.of(owner), day, add, expires=expires, may_be_lost=True).was is None
@@ -245,12 +246,16 @@ def _count(store: Store, owner: str, reasons: Mapping[str, int], now: int) -> bo
 
 def _messages_left(store: Store, shard: str, now: int) -> int:
     """Return the number of messages that a shard may still store today."""
-    body = store.record(REFUSED_DAYS.of(day_of(now, "UTC")), shard)
-    return int(ALL_A_DAY // REFUSED_DAYS.shards - (orjson.loads(body)["kept"] if body else 0))
+    counts = _counts(store.record(REFUSED_DAYS.of(day_of(now, "UTC")), shard))
+    return int(ALL_A_DAY // REFUSED_DAYS.shards - counts.get("kept", 0))
+
+
+def _counts(body: str | None) -> dict[str, Any]:
+    return parsed(body, "a count of refused messages", dict) or {}
 
 
 def _added(body: str | None, counts: Mapping[str, Counter[str]], fresh: int, messages: int) -> str:
-    stored = orjson.loads(body or "{}")
+    stored = _counts(body)
     reasons, devices = Counter(stored.get("reasons", {})), Counter(stored.get("devices", {}))
     for owner, own in counts.items():
         reasons.update(own)
@@ -268,7 +273,8 @@ def _added(body: str | None, counts: Mapping[str, Counter[str]], fresh: int, mes
 def _put_messages(store: Store, owner: str, samples: Iterable[_Sample], now: int) -> int:
     """Put messages in a device's ring, as many as it may store now. Return their number."""
     body = store.record(REFUSED_STATE.of(), owner)
-    number, at, day, today = orjson.loads(body) if body else (0, 0, "", 0)
+    state = parsed(body, f"the state of refused messages of {owner}", lambda row: (row[0], row[1], row[2], row[3]))
+    number, at, day, today = state or (0, 0, "", 0)
     today, before = today if day == day_of(now, "UTC") else 0, number
     for came_in, why, payload in samples:
         if today >= KEPT and came_in < at + PAUSE_S:
@@ -277,9 +283,9 @@ def _put_messages(store: Store, owner: str, samples: Iterable[_Sample], now: int
         place, expires = f"{number % KEPT:02d}", REFUSED_MESSAGES.expires(now)
         store.put_record(REFUSED_MESSAGES.of(owner), place, orjson.dumps([*placed]).decode(), expires=expires)
         number, at, today = number + 1, came_in, today + 1
-    state = orjson.dumps([number, at, day_of(now, "UTC"), today]).decode()
     if number > before:
-        store.put_record(REFUSED_STATE.of(), owner, state, expires=REFUSED_STATE.expires(now))
+        body = orjson.dumps([number, at, day_of(now, "UTC"), today]).decode()
+        store.put_record(REFUSED_STATE.of(), owner, body, expires=REFUSED_STATE.expires(now))
     return int(number - before)
 
 

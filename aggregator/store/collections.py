@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from secrets import SystemRandom
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 from zlib import crc32
+
+import orjson
 
 from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS
-from aggregator.store.port import Store
+from aggregator.store.port import Store, name_once
 from aggregator.store.stored_records import LAST_KEY, SPREAD, Record
 
+Content = TypeVar("Content")
 Owner = Literal["device", "person", "nobody"]
 FOR_EVER: Final = 0  # an unlimited lifetime, as in `put_record`
 KEPT_DAYS = RECORD_DAYS  # shown by the support desk; records of a UTC day stay for one day more
@@ -226,6 +229,15 @@ def record_pages(store: Store, collection: str, first: str = "", last: str = LAS
         if len(page) < limit:
             return
         first = page[-1].key + "\0"
+
+
+def parsed(body: str | None, what: str, read: Callable[[Any], Content]) -> Content | None:
+    """Read the content of a record; None without one, and for a damaged one, which is logged once."""
+    try:
+        return read(orjson.loads(body)) if body else None
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        name_once(f"{what} is damaged ({error}); put a backup in its place with `wattfall restore`")
+        return None
 
 
 class Update(NamedTuple):

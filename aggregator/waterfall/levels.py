@@ -9,7 +9,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import groupby, pairwise, zip_longest
+from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -77,8 +77,13 @@ def pieces(
         by_device.setdefault(change.device_id, []).append(change)
     order = sorted(by_device.values(), key=lambda own: (own[0].device_id not in looked_at, len(own)))
     turns = [_pieces_of(own, together) for own in order]
-    for turn in zip_longest(*turns):
-        yield from filter(None, turn)
+    while turns:  # lazily: a pass seldom takes all
+        following = []
+        for own in turns:
+            if piece := next(own, None):
+                yield piece
+                following.append(own)
+        turns = following
 
 
 def _pieces_of(own: Sequence[Change], together: int) -> Iterator[list[Change]]:

@@ -141,11 +141,12 @@ def _registers(readings: Sequence[Reading], device: Device) -> list[Register | N
     """Return the registers of readings, None for an unknown one; nothing unless all run on without a break or a gap."""
     found: list[Register | None] = []
     _, ats, _, *channels, meters, volumes = zip(*readings, strict=True)
-    if max(map(sub, ats[1:], ats)) > MAX_GAP_S or any(volume is not None for volume in volumes):
+    if max(map(sub, ats[1:], ats)) > MAX_GAP_S or volumes.count(None) < len(volumes):
         return []
     for whs in channels:
-        points = None if whs.count(None) == len(whs) else Register(ats, whs, meters)
-        if points and (None in whs or not surely_runs_on(points, device.max_power_w)):
+        unknown = whs.count(None)
+        points = None if unknown == len(whs) else Register(ats, whs, meters)
+        if points and (unknown or not surely_runs_on(points, device.max_power_w)):
             return []
         found.append(points)
     return found if any(found) else []

@@ -93,7 +93,8 @@ def wheel_of(folder: Path) -> bytes:
     info = f"{NAME}-{version(NAME)}.dist-info"
     contents = dict(_own_files())
     own = distribution(NAME)
-    contents[f"{info}/METADATA"] = (own.read_text("METADATA") or "").encode()
+    metadata = own.read_text("METADATA") or own.read_text("PKG-INFO")  # of a wheel, of a folder with sources
+    contents[f"{info}/METADATA"] = (metadata or "").encode()
     contents[f"{info}/entry_points.txt"] = (own.read_text("entry_points.txt") or "").encode()
     contents[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: wattfall\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     lines = [f"{name},sha256={_digest(content)},{len(content)}" for name, content in sorted(contents.items())]

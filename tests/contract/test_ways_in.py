@@ -16,7 +16,10 @@ from aggregator.core.documents import Document
 from aggregator.core.errors import StoreAway
 from aggregator.core.periods import FOR_EVER, LEVELS, day_start, period_of
 from aggregator.intake.device_status import known_status
+from aggregator.intake.edge.ingest_client import JSON, SendResult
+from aggregator.intake.edge.publisher import MqttIngestClient, TlsFiles
 from aggregator.intake.formats import FORMATS
+from aggregator.intake.formats.canonical import BLOCK
 from aggregator.intake.ingest_endpoint import IngestEndpoint
 from aggregator.intake.tokens import Limits, new_token
 from aggregator.store import Store
@@ -31,6 +34,7 @@ from tests.contract.dynamo_clients import WRITES, Passing
 from tests.contract.test_functions import Stack
 
 SENDERS = (GLOW, GLOW, "0123456789AC", "plug-1", "shelly-1")  # of the topics in OWN
+BY_EDGE = {"block": BLOCK, "json": JSON}  # content types
 ZONE = "Europe/Amsterdam"
 
 
@@ -67,19 +71,41 @@ def by_http(token: str, name: str, content: bytes) -> dict[str, Any]:
     return {"headers": {"authorization": f"Bearer {token}"}, "queryStringParameters": {"format": name}, **sent}
 
 
+class Published:
+    """The connection of an edge to a broker that takes everything."""
+
+    is_lost = False
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, bytes]] = []
+
+    def publish(self, topic: str, body: bytes, _wait_s: float) -> None:
+        self.taken.append((topic, body))
+
+
+def by_edge(device_id: str, name: str) -> dict[str, Any]:
+    """What an edge publishes, as the rule that its topic names puts it into the stream."""
+    broker, rule = Published(), "$aws/rules/devices"
+    edge = MqttIngestClient(f"mqtt://localhost/{device_id}", f"{rule}/wattfall", TlsFiles(), _connection=broker)  # type: ignore[arg-type]
+    assert edge.send(of_device(NAMED[name], device_id), BY_EDGE[name]).result is SendResult.KEPT
+    ((topic, body),) = broker.taken
+    return by_rule(topic.removeprefix(f"{rule}/"), body, device_id)
+
+
 def of_device(content: object, device_id: str) -> bytes:
     """A message, which names its device where its format does."""
     return payload(content).replace(GLOW.encode() + b" ", device_id.encode() + b" ")
 
 
 def events(store: Store) -> list[tuple[str, dict[str, Any]]]:
-    """Every format by its own topic, under the prefix and over HTTP, each of a device, and messages nobody can read."""
+    """Every format by its own topic, under the prefix and over HTTP, what an edge publishes, and what is no message."""
     own = {topic.replace(GLOW, sender): sender for topic, sender in zip(OWN, SENDERS, strict=True)}
     found = [
         by_rule(topic, payload(one), sender) for (topic, sender), one in zip(own.items(), OWN.values(), strict=True)
     ]
     for name, content in NAMED.items():
         found.append(by_rule(f"wattfall/cad-{name}/{name}", of_device(content, f"cad-{name}"), f"cad-{name}"))
+    found += [by_edge(f"edge-{name}", name) for name in BY_EDGE]
     found += [by_rule(f"wattfall/cad-json/{name}", b"{nonsense", "cad-json") for name in ("json", "dsmr")]
     asked = [
         by_http(new_token(store, f"http-{name}", NOW), name, of_device(NAMED[name], f"http-{name}")) for name in FORMATS
@@ -144,7 +170,12 @@ def test_every_format_through_every_way_is_what_sqlite_holds(tmp_path: Path, see
     drain(same)
     assert stack.letters == []
     assert before == content(plain) == content(same)
-    senders = {*SENDERS, *(f"cad-{name}" for name in NAMED), *(f"http-{name}" for name in FORMATS)}
+    senders = {
+        *SENDERS,
+        *(f"edge-{name}" for name in BY_EDGE),
+        *(f"cad-{name}" for name in NAMED),
+        *(f"http-{name}" for name in FORMATS),
+    }
     assert {key.split()[0].partition("~")[0] for key in before} == senders
     for store in (stack.store, plain, same):
         store.close()

@@ -254,7 +254,10 @@ class SqliteFile:
             raise translated(self._path, error) from error
 
     def _all(self, query: str, *values: object) -> list[Any]:
-        return list(self._each(query, *values))
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise translated(self._path, error) from error
 
     def _run(self, statement: str, *values: object) -> int:
         try:

@@ -7,12 +7,11 @@ device's own evidence is in other tables, so a device without imports costs one 
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import orjson
 
 from aggregator.core.blocks import pack_block, unpack_block
@@ -22,7 +21,20 @@ from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading
 from aggregator.store.layers import OWN, Evidence, Kind, overlaid, pack_intervals, unpack_intervals
 from aggregator.store.port import READINGS, is_feed
 from aggregator.store.sqlite.sqlite_live import SqliteLive
-from aggregator.store.sqlite.sqlite_schema import CHECKED, INTACT, check_value, checked_rows, given, intact
+from aggregator.store.sqlite.sqlite_schema import (
+    CHECKED,
+    INTACT,
+    as_written,
+    check_value,
+    checked_rows,
+    crcs_of,
+    given,
+    intact,
+)
+
+# _make without its Python frame
+_reading: Callable[[Iterable[Any]], Reading] = partial(tuple.__new__, Reading)
+_interval: Callable[[Iterable[Any]], Interval] = partial(tuple.__new__, Interval)
 
 _HAS_LAYERS = "SELECT 1 FROM layers WHERE device_id = ? AND start BETWEEN ? AND ? LIMIT 1"
 _LAYERS = f"""
@@ -42,11 +54,14 @@ READINGS_OF = (("start", "readings"), ("at", "recent"), ("start", "layers_of_rea
 
 
 def _merge_rows(table: str, keys: str, values: tuple[str, ...], unless: str = "0") -> str:
-    """Return the statement that merges a row field by field; it writes no unchanged row, and none `unless` is false."""
+    """Return the statement that merges a row field by field; it writes no unchanged row, and none `unless` is true.
+
+    It is given the row and its check value.
+    """
     known = [f"coalesce(excluded.{value}, {table}.{value})" for value in values]
     both = [*(f"excluded.{key}" for key in keys.split(", ")), *known, "excluded.written"]
     return f"""
-INSERT INTO {table} SELECT {", ".join(given(table))}, {check_value(given(table))} WHERE NOT {unless}
+INSERT INTO {table} SELECT {", ".join(given(table))}, ?{len(CHECKED[table]) + 1} WHERE NOT {unless}
 ON CONFLICT ({keys}) DO UPDATE SET
     written = excluded.written, {", ".join(f"{value} = {new}" for value, new in zip(values, known, strict=True))},
     check_value = iif({INTACT[table]}, {check_value(both)}, NULL)
@@ -60,11 +75,10 @@ MERGE_UNPACKED = _merge_rows("recent", "device_id, at", Reading._fields[2:], unl
 MERGE_INTERVAL = _merge_rows("intervals", "device_id, start, end", Interval._fields[3:])
 
 RECENT = f"""
-SELECT {", ".join(Reading._fields[1:])}, {INTACT["recent"]} FROM recent
-WHERE device_id = ? AND at BETWEEN ? AND ? ORDER BY at
+SELECT {", ".join(CHECKED["recent"])}, check_value FROM recent WHERE device_id = ? AND at BETWEEN ? AND ? ORDER BY at
 """  # noqa: S608 - constants
 INTERVALS = f"""
-SELECT {", ".join(Interval._fields)}, {INTACT["intervals"]} FROM intervals
+SELECT {", ".join(CHECKED["intervals"])}, check_value FROM intervals
 WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start, end
 """  # noqa: S608 - constants
 _CANNOT_BE_READ = {  # columns and rows of a half hour
@@ -284,11 +298,17 @@ def _intervals(device_id: str, _start: int, body: bytes) -> list[Interval]:
     return unpack_intervals(device_id, body)
 
 
+def with_checks(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return rows of all CHECKED columns with their check values behind them."""
+    new = list(rows)
+    return [(*row, check) for row, check in zip(new, crcs_of(new), strict=True)]
+
+
 def reading_rows(_device_id: str, rows: list[tuple[Any, ...]]) -> list[Reading]:
-    """Check rows and their types, since a column holds any type. Raises ValueError."""
-    return msgspec.convert(intact(rows), list[Reading])
+    """Decode rows. Raises ValueError for one that is not as it was written, values of another type among them."""
+    return [_reading(row[:-1]) for row in as_written(rows)]
 
 
 def interval_rows(_device_id: str, rows: list[tuple[Any, ...]]) -> list[Interval]:
-    """Check rows and their types, since a column holds any type. Raises ValueError."""
-    return msgspec.convert(intact(rows), list[Interval])
+    """Decode rows. Raises ValueError for one that is not as it was written, values of another type among them."""
+    return [_interval(row[:-1]) for row in as_written(rows)]

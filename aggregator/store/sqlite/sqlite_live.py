@@ -19,7 +19,7 @@ from aggregator.core.periods import FOR_EVER
 from aggregator.core.readings import Reading
 from aggregator.store.port import name_once
 from aggregator.store.sqlite.sqlite_registry import REMEMBERED_DEVICES, SqliteRegistry
-from aggregator.store.sqlite.sqlite_schema import CHECKED, INTACT, check_value, given, intact
+from aggregator.store.sqlite.sqlite_schema import CHECKED, INTACT, as_written, check_value, given, intact
 
 log = logging.getLogger("wattfall.store")
 
@@ -32,7 +32,7 @@ _NEWEST = """
 SELECT max(at, coalesce((SELECT max(at) FROM recent WHERE device_id = ?1), at)) FROM live WHERE device_id = ?1
 """
 _NEWER = f"""
-SELECT {", ".join(CHECKED["recent"])}, {INTACT["recent"]} FROM recent WHERE device_id = ? AND at > ? ORDER BY at DESC
+SELECT {", ".join(CHECKED["recent"])}, check_value FROM recent WHERE device_id = ? AND at > ? ORDER BY at DESC
 """  # noqa: S608 - constants
 _TELLS_MORE = f"""
 SELECT EXISTS (SELECT 1 FROM recent WHERE device_id = ? AND at > ? AND at < ? AND ({
@@ -158,8 +158,8 @@ class SqliteLive(SqliteRegistry):
 
 def _arrived(_device_id: str, row: tuple[Any, ...]) -> tuple[Reading, int]:
     """Decode a reading with when it was written. Raises ValueError."""
-    ((*values, written),) = intact([row])
-    return msgspec.convert(values, Reading), written
+    ((*values, written),) = as_written([row])
+    return Reading(*values), written
 
 
 def _live(_device_id: str, row: tuple[Any, ...]) -> Live:

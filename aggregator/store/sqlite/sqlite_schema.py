@@ -14,9 +14,10 @@ from aggregator.core.live import FIELDS
 from aggregator.core.readings import Interval, Reading
 
 APPLICATION_ID = 0x57415454  # "WATT"
-VERSION = 4  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
+VERSION = 2  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
 _encode = msgspec.msgpack.Encoder().encode
 
+DIFFERS = "a row differs from its check value"
 CHECKED = {  # tables whose rows have a check value of these columns
     "recent": (*Reading._fields, "written"),
     "intervals": (*Interval._fields, "written"),
@@ -29,8 +30,9 @@ CHECKED = {  # tables whose rows have a check value of these columns
 
 
 def check_value(names: Iterable[str]) -> str:
-    """Return SQL for the CRC-32 of values, by their names; a text that is no UTF-8 counts like another."""
-    return f"check_value({', '.join(f'CAST({name} AS BLOB)' for name in names)})"
+    """Return SQL for the check value of a row, by the names of its columns or parameters."""
+    values = (f"iif(typeof({one}) = 'text', CAST({one} AS BLOB), {one})" for one in names)
+    return f"check_value({', '.join(values)})"
 
 
 def given(table: str) -> list[str]:
@@ -38,9 +40,24 @@ def given(table: str) -> list[str]:
     return [f"?{number}" for number in range(1, len(CHECKED[table]) + 1)]
 
 
-def crc_of(*values: bytes | None) -> int:
-    """Return the check value of a row's columns."""
-    return crc32(_encode(values))
+def crc_of(*values: object) -> int:
+    """Return the check value of a row: the CRC-32 of its values as MessagePack.
+
+    SQL passes a text as bytes, since it may be no UTF-8.
+    """
+    return crc32(_encode([_text(value) if isinstance(value, bytes) else value for value in values]))
+
+
+def _text(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def crcs_of(rows: Iterable[tuple[object, ...]]) -> list[int]:
+    """Return the check values of rows. Live arrival checks so many that a call of SQL for each would cost the most."""
+    return list(map(crc32, map(_encode, rows)))
 
 
 # SQL by table: whether a row is as it was written
@@ -50,8 +67,16 @@ INTACT = {table: f"check_value IS {check_value(columns)}" for table, columns in 
 def intact(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Return rows without their last value, which is INTACT. Raises ValueError where one is not."""
     if not all(row[-1] for row in rows):
-        raise ValueError("a row differs from its check value")
+        raise ValueError(DIFFERS)
     return [row[:-1] for row in rows]
+
+
+def as_written(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return rows of all CHECKED columns without the check value behind them. Raises ValueError where one differs."""
+    found = [row[:-1] for row in rows]
+    if crcs_of(found) != [row[-1] for row in rows]:
+        raise ValueError(DIFFERS)
+    return found
 
 
 def checked_rows(*values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 - their key, then the rows
@@ -89,12 +114,12 @@ CREATE TABLE changes (sequence INTEGER PRIMARY KEY AUTOINCREMENT, level TEXT NOT
     key TEXT NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, UNIQUE (level, device_id, key));
 CREATE INDEX changes_by_due ON changes (level, due)
 """
-_CHECKS = [
+_CHECKS = ";".join(
     f"ALTER TABLE {table} ADD COLUMN check_value INTEGER; UPDATE {table} SET check_value = {check_value(columns)}"  # noqa: S608 - constants
     for table, columns in CHECKED.items()
-]
-MIGRATIONS = (_LAYERS, ";".join(_CHECKS[:4]), ";".join(_CHECKS[4:]))  # from version 1 to 2, from 2 to 3, from 3 to 4
-SCHEMA = f"{_TABLES};{';'.join(_CHECKS)}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"
+)
+MIGRATIONS = (f"{_LAYERS};{_CHECKS}",)  # from version 1 to 2
+SCHEMA = f"{_TABLES};{_CHECKS}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"
 LEVEL_TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (device_id TEXT, period TEXT, created INTEGER NOT NULL, changed INTEGER NOT NULL,
     body BLOB NOT NULL, PRIMARY KEY (device_id, period)) WITHOUT ROWID

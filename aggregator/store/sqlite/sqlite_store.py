@@ -45,6 +45,7 @@ from aggregator.store.sqlite.sqlite_layers import (
     SqliteErasing,
     interval_rows,
     reading_rows,
+    with_checks,
 )
 from aggregator.store.sqlite.sqlite_schema import INTACT, check_value, checked_rows, given
 
@@ -94,7 +95,7 @@ class SqliteStore(SqliteErasing):
             for device_id, start in sorted(blocks):
                 readings, count = blocks[device_id, start], 0
                 if len(readings) < MANY:
-                    count = put(MERGE_UNPACKED, [(*one, now) for one in readings.values()]).rowcount
+                    count = put(MERGE_UNPACKED, with_checks((*one, now) for one in readings.values())).rowcount
                 count = count or self._merge(device_id, start, readings, now)
                 if count:
                     accepted += count
@@ -112,7 +113,7 @@ class SqliteStore(SqliteErasing):
         both = {at: merged(known[at], new) if at in known else new for at, new in readings.items()}
         new = {at: reading for at, reading in both.items() if known.get(at) != reading}
         if len(new) < MANY:
-            return self._many(MERGE_RECENT, [(*one, now) for one in new.values()])
+            return self._many(MERGE_RECENT, with_checks((*one, now) for one in new.values()))
         known |= new
         self._put_packed(device_id, start, [known[at] for at in sorted(known)], now)
         return len(new)
@@ -169,8 +170,7 @@ class SqliteStore(SqliteErasing):
         return self._recent(device_id, at + 1, FOR_EVER)
 
     def _recent(self, device_id: str, first: int, last: int) -> list[Reading]:
-        rows = [(device_id, *row) for row in self._all(RECENT, device_id, first, last)]
-        return self._intact(reading_rows, device_id, rows)
+        return self._intact(reading_rows, device_id, self._all(RECENT, device_id, first, last))
 
     def block_starts(self, device_id: str, at: int, count: int, *, of_readings: bool = False) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
@@ -182,7 +182,7 @@ class SqliteStore(SqliteErasing):
 
     def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
         """Merge intervals into those stored, field by field; durable on return, or at the end of a transaction."""
-        rows = [(*interval, now) for interval in intervals]
+        rows = with_checks((*interval, now) for interval in intervals)
         with self.transaction():
             changed = [row for row in rows if self._run(MERGE_INTERVAL, *row)]
             self._mark(dict.fromkeys((READINGS, row[0], str(block_start(row[1]))) for row in changed))

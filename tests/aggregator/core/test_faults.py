@@ -34,10 +34,12 @@ def energy(judgement: RegisterJudgement) -> int:
     [
         (2, 900_000, 2000, False),  # two hours at 1 kW: a clock was put back by them
         (2, 900_000, 3900, False),  # and at nearly twice that power
-        (2, 900_000, 4100, True),  # more than twice what the home used in the two hours
+        (2, 900_000, 4100, False),  # or the clock had been ahead since before the first reading
         (48, 900_000, 47_000, False),  # nearly two days of energy within one, the longest
         (48, 900_000, 49_000, True),
+        (2, 900_000, 49_000, True),
         (2, 0, 1900, False),  # a small register likewise
+        (2, 0, 4100, True),  # but with a leap, more than twice what the home used in the two hours is another meter
         (0.2, 0, 5000, True),  # from 200 to 5,200 Wh: nobody used that in twelve minutes
         (2, 900_000, 9_000_000, True),
     ],
@@ -129,6 +131,30 @@ def test_an_outage_of_three_days_hides_a_rollover(largest: int) -> None:
     found = judged(steady(largest - 5000, 2) + steady(largest - 5000 + 74_000 - largest, 2, at=74 * HOUR))
     assert [one.modulus_wh for one in found.rollovers] == [largest]
     assert energy(found) == 74_000 + 1997
+
+
+@pytest.mark.parametrize(
+    ("last_wh", "silent_h", "is_rollover"), [(59_000, 0.25, False), (52_000, 2, False), (61_000, 2, True)]
+)
+def test_a_small_register_begins_again_where_the_home_usually_uses_so_much(
+    last_wh: int, silent_h: float, *, is_rollover: bool
+) -> None:
+    """2.5 kW. A register of 16 bits may have rolled over; but a plug that was reset shows the same."""
+    old = steady(last_wh - 10_000, 4, 300, 2500)
+    new = steady(0, 4, 300, 2500, at=int((4 + silent_h) * HOUR))
+    found = judged(old + new)
+    assert (len(found.rollovers), len(found.pieces)) == ((1, 1) if is_rollover else (0, 2))
+    unseen = 2**16 - old[-1][1] if is_rollover else 0
+    assert energy(found) == old[-1][1] - old[0][1] + unseen + new[-1][1]
+
+
+def test_an_exchange_in_the_hours_after_a_rollover_is_an_exchange() -> None:
+    """Four hours before the rollover and ten after it; the new meter begins where the old one has been since."""
+    old = steady(2**32 - 10_000, 14, 60, 2500)
+    new = steady(1269, 2, 60, 2500, at=14 * HOUR)
+    found = judged([(at, wh % 2**32) for at, wh in old] + new)
+    assert [one.modulus_wh for one in found.rollovers] == [2**32]
+    assert (len(found.pieces), energy(found)) == (2, old[-1][1] - old[0][1] + new[-1][1] - 1269)
 
 
 @pytest.mark.parametrize("shown", [2**32 - 1, 10**9 - 1, 999_999])

@@ -320,6 +320,15 @@ def test_spooled_messages_survive_a_restart(store: Store) -> None:
     assert live.power_w == 7
 
 
+@pytest.mark.parametrize("body", ["{", "[1.2]", "7"])
+def test_a_damaged_message_in_the_spool_holds_up_no_other(store: Store, body: str) -> None:
+    store.put_record("spool", f"d {0:020d}", body)
+    Spool(store).put("d", [("wattfall/d/readings", orjson.dumps({"at": iso_utc(NOW), "power_w": 7}))], NOW)
+    feed = Feed(store)
+    feed.run()
+    assert ([record.body for record in store.records("spool")], feed.feed.total.accepted) == ([body], 1)
+
+
 def test_a_block_of_an_edge_may_be_of_any_age(store: Store) -> None:
     store.put_device(Device("d"))
     old = Content([Reading("d", NOW - 400 * DAY_S, 5, None, None)])

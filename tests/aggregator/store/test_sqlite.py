@@ -28,7 +28,7 @@ from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
 from aggregator.store.port import READINGS, Written, name_once
-from aggregator.store.sqlite.sqlite_schema import CHECKED, LEVEL_TABLE, SCHEMA, VERSION
+from aggregator.store.sqlite.sqlite_schema import CHECKED, LEVEL_TABLE, SCHEMA, VERSION, crc_of, crcs_of
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support.fleet import summary, take_census
 from aggregator.tariffs.rates import Series
@@ -223,32 +223,18 @@ def test_the_retention_cutoff_never_moves_back(tmp_path: Path) -> None:
 
 # The schema
 
-PINNED = "27c11174a0978daf94a6c00143e8211b8779af0e88c4f1b315a69381dc1caafe"  # SHA-256 of the schema of version 4
+PINNED = "9b5551eeb0822987a3cebe2a6d110ad8fefbcbf6b4abb78ec22c6767f767fe4e"  # SHA-256 of the schema of version 2
+CHECK = 3_382_789_145  # of SEEN
 CHANGED = "changing the schema needs a new VERSION, a migration and a test that opens the file of the version before"
 
 
 def test_the_schema_is_that_of_its_version() -> None:
-    assert VERSION == 4, CHANGED
+    assert VERSION == 2, CHANGED
     assert sha256(" ".join((SCHEMA + LEVEL_TABLE).split()).encode()).hexdigest() == PINNED, CHANGED
+    assert crc_of(*SEEN, NOW, None) == crcs_of([(*SEEN, NOW, None)])[0] == CHECK, CHANGED
 
 
-def test_a_file_of_version_1_gets_the_layers_of_imports(tmp_path: Path) -> None:
-    path = tmp_path / "wattfall.db"
-    filled(path).close()
-    change(path, "DROP VIEW layers_of_readings")
-    change(path, "DROP TABLE layers")
-    for table in CHECKED.keys() - {"layers"}:
-        change(path, f"ALTER TABLE {table} DROP COLUMN check_value")
-    change(path, "PRAGMA user_version = 1")
-    for _ in range(2):
-        with closing(SqliteStore(str(path))) as store:
-            store.write_layer(-1, [Interval("d", NOW, NOW + 1800, 214, None)], NOW)
-            assert store.intervals("d", NOW - NOW % 1800, NOW) == [Interval("d", NOW, NOW + 1800, 214, None)]
-            assert store._one("PRAGMA user_version") == (VERSION,)
-
-
-@pytest.mark.parametrize(("version", "without"), [(2, [*CHECKED]), (3, ["devices", "horizons", "prices"])])
-def test_a_file_of_an_earlier_version_gets_check_values(tmp_path: Path, version: int, without: list[str]) -> None:
+def test_a_file_of_version_1_gets_layers_and_check_values(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
     with closing(filled(path)) as store:
         ingest(store, [Reading(*SEEN)], NOW, "UTC")
@@ -256,9 +242,11 @@ def test_a_file_of_an_earlier_version_gets_check_values(tmp_path: Path, version:
         store.put_prices("d", PRICES)
         store.put_retention_cutoff("d", NOW - 10)
         before = store._all("SELECT sql FROM sqlite_master ORDER BY name")
-    for table in without:
+    change(path, "DROP VIEW layers_of_readings")
+    change(path, "DROP TABLE layers")
+    for table in CHECKED.keys() - {"layers"}:
         change(path, f"ALTER TABLE {table} DROP COLUMN check_value")
-    change(path, f"PRAGMA user_version = {version}")
+    change(path, "PRAGMA user_version = 1")
     for _ in range(2):
         with closing(SqliteStore(str(path))) as store:
             read_everything(store)
@@ -266,7 +254,10 @@ def test_a_file_of_an_earlier_version_gets_check_values(tmp_path: Path, version:
             assert (store.prices("d", HALF, HALF + 1800), store.retention_cutoff("d")) == (PRICES, NOW - 10)
             assert store._all("SELECT sql FROM sqlite_master ORDER BY name") == before
             assert store._one("PRAGMA user_version") == (VERSION,)
-    change(path, f"UPDATE {without[0]} SET {CHECKED[without[0]][1]} = 2001")
+    with closing(SqliteStore(str(path))) as store:
+        store.write_layer(-1, [SPAN._replace(start=NOW + 1800, end=NOW + 3600)], NOW)
+        assert [one.start for one in store.intervals("d", HALF, NOW + 1800)] == [NOW, NOW + 1800]
+    change(path, "UPDATE recent SET import_wh = 2001")
     with closing(SqliteStore(str(path))) as store, pytest.raises(Damaged):
         read_everything(store)
 
@@ -314,7 +305,7 @@ def test_a_sweep_deletes_expired_records(tmp_path: Path) -> None:
 
 def of_a_newer_version(path: Path) -> None:
     filled(path).close()
-    change(path, "PRAGMA user_version = 5")
+    change(path, f"PRAGMA user_version = {VERSION + 1}")
 
 
 def of_another_program(path: Path) -> None:
@@ -360,7 +351,7 @@ def change(path: Path, statement: str) -> None:
     database.close()
 
 
-NEWER = "was written by a newer Wattfall (format 5, this one knows 4); upgrade Wattfall or name another file"
+NEWER = "was written by a newer Wattfall (format 3, this one knows 2); upgrade Wattfall or name another file"
 FOREIGN = "is not a Wattfall store; name another file"
 DAMAGED = "is damaged; put a backup in its place with `wattfall restore`"
 CLOSED = "cannot be opened; check that its folder exists and is writable"

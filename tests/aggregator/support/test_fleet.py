@@ -11,9 +11,11 @@ import pytest
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
 from aggregator.core.live import Live
+from aggregator.core.periods import day_of
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
 from aggregator.store import Store, open_store
+from aggregator.store.collections import REFUSED, REFUSED_DAYS, REFUSED_STATE, STATUS
 from aggregator.store.port import Backlog
 from aggregator.support import fleet
 from aggregator.support.fleet import (
@@ -147,6 +149,36 @@ def test_refused_messages_of_today_are_counted_with_their_devices(store: Store) 
     assert found
     assert (found.refused, found.refused_devices) == ({"bad_time": 3}, 1)
     assert listed_devices(store, "refused", "today") == ["d1"]
+
+
+@pytest.mark.parametrize("body", ["{", "[1.2]", "7"])
+def test_a_damaged_record_is_named_once_and_begins_anew(
+    store: Store, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    device_id = f"d{ord(body[0])}"  # each damage is named once in a process
+    receive(store, device_id, 0)
+    device_status.put_statuses(store, [Status("other", NOW, -60, None, "v1", None, None)], NOW)
+    batch, today = refusals.Batch(), day_of(NOW, "UTC")
+    batch.add(f'{{"device_id": "{device_id}"}}'.encode(), Refused("bad_time", "at is missing"), NOW)
+    for collection, key in (
+        (STATUS.of(STATUS.shard_of(device_id)), device_id),
+        (REFUSED_STATE.of(), device_id),
+        (REFUSED.of(device_id), today),
+        (REFUSED_DAYS.of(today), REFUSED_DAYS.shard_of(device_id)),
+    ):
+        store.put_record(collection, key, body)
+    for _ in range(2):
+        take_census(store, NOW, None)
+    found = summary(store)
+    assert found
+    assert (found.firmwares, found.refused) == ({"v1": 1}, {})
+    assert sum(f"the status of {device_id} is damaged" in line for line in caplog.messages) == 1
+    device_status.put_statuses(store, [Status(device_id, NOW, -60, None, "v1", None, None)], NOW)
+    refusals.put_refusals(store, batch, NOW)
+    take_census(store, NOW, None)
+    found = summary(store)
+    assert found
+    assert (found.firmwares, found.refused) == ({"v1": 2}, {"bad_time": 1})
 
 
 def wait(store: Store, *devices: str) -> None:

@@ -308,6 +308,18 @@ def test_an_hour_that_is_dated_otherwise_is_a_gap_in_its_place(store: Store, hou
     assert list(verify.differences(store, device)) == []
 
 
+@pytest.mark.parametrize("batch", [25, 10_000])
+@pytest.mark.parametrize("by", [1, 3, 7])
+def test_a_clock_that_is_ahead_at_first_loses_no_energy(store: Store, by: int, batch: int) -> None:
+    """1 kW for ten hours. The first hour is dated otherwise, and readings of the true time contradict it."""
+    points = [
+        (DAY + 4 * HOUR + 30 * k + (by * HOUR if k < 120 else 0), 900_000 + k * 30_000 // HOUR) for k in range(1201)
+    ]
+    outcome = send(store, [line(at, import_wh=wh) for at, wh in points], batch=batch)
+    assert energy(store, "d").import_wh == 10_000
+    assert set(outcome.reasons) == {"contradicts_neighbours"}
+
+
 def test_an_hour_that_is_dated_years_early_is_history_of_its_own(store: Store) -> None:
     """It lies further back than energy is spread; the day has a gap in its place."""
     points = [(DAY + 4 * HOUR + 30 * k, 900_000 + k * 30_000 // HOUR) for k in range(721)]
