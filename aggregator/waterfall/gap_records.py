@@ -7,12 +7,13 @@ order does not matter. Then what remains becomes the base.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from zlib import crc32
 
+import msgspec
 import orjson
 
 from aggregator.core import periods
@@ -26,6 +27,7 @@ from aggregator.store.port import Store
 
 PAGE = 100  # records in one read
 NEAR_S = 35 * periods.DAY_S  # from a gap to the readings beside it
+_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
 FIELDS = 6  # of a stored record, before its check value
 FORGET_S = 400 * periods.DAY_S  # a record without a remaining estimate is of no use any longer
 
@@ -111,22 +113,25 @@ def _at_ends(gap: RetainedGap, outside: Outside) -> Outside:
 
 def gap_records(store: Store, device_id: str, span: Window) -> list[GapRecord]:
     """Return the records whose bases overlap a span, by channel and time."""
-    found: list[GapRecord] = []
-    for channel in CHANNELS:
-        after, last = _key(channel, span.start + 1), _key(channel, periods.FOR_EVER)
-        while records := store.records(ESTIMATED_GAPS.of(device_id), after, last, PAGE):
-            page = [_decoded(device_id, channel, record.body) for record in records]
-            found += [one for one in page if one.base.overlaps(*span)]
-            if page[-1].base.start >= span.end or len(records) < PAGE:
-                break
-            after = records[-1].key + "\0"
-    return found
+    return [_record_of(device_id, channel, body) for channel, _, body in _stored(store, device_id, span)]
 
 
 def whole_gaps(store: Store, device_id: str, span: Window) -> Window:
     """Return a span extended to the whole of the recorded gaps that it overlaps."""
-    bases = [one.base for one in gap_records(store, device_id, span)]
+    bases = [base for _, base, _ in _stored(store, device_id, span)]
     return Window(min([span.start, *(one.start for one in bases)]), max([span.end, *(one.end for one in bases)]))
+
+
+def _stored(store: Store, device_id: str, span: Window) -> Iterator[tuple[str, Window, str]]:
+    """Yield the records whose bases overlap a span: channel, time of the base, body."""
+    for channel in CHANNELS:
+        after, last = _key(channel, span.start + 1), _key(channel, periods.FOR_EVER)
+        while records := store.records(ESTIMATED_GAPS.of(device_id), after, last, PAGE):
+            page = [(channel, _time_of(device_id, record.body), record.body) for record in records]
+            yield from (one for one in page if one[1].start < span.end and span.start < one[1].end)
+            if page[-1][1].start >= span.end or len(records) < PAGE:
+                break
+            after = records[-1].key + "\0"
 
 
 def put_records(store: Store, device_id: str, before: Iterable[GapRecord], records: Iterable[GapRecord]) -> None:
@@ -177,24 +182,36 @@ def _encoded(record: GapRecord) -> list[Any]:
     return [*row, crc32(orjson.dumps(row))]
 
 
-def _decoded(device_id: str, channel: str, body: str) -> GapRecord:
-    """Decode a record; one of an earlier form has no check value. Raises Damaged."""
+def _time_of(device_id: str, body: str) -> Window:
+    """Check a stored record, and return the time of its base; nothing else is decoded. Raises Damaged.
+
+    One of an earlier form has no check value.
+    """
     try:
-        row = orjson.loads(body)
-        if len(row) == FIELDS + 1 and crc32(orjson.dumps(row[:FIELDS])) != row[FIELDS]:
+        row = _parts(body)
+        if len(row) == FIELDS + 1 and crc32(f"{body[: body.rindex(',')]}]".encode()) != int(bytes(row[FIELDS])):
             raise ValueError("its check value does not fit")
-        return _record_of(channel, row[:FIELDS])
+        start, end = (int(bytes(one)) for one in _parts(row[0])[:2])
+        return Window(start, end)
+    except (ValueError, TypeError, LookupError) as error:
+        raise _damaged(device_id, error) from error
+
+
+def _record_of(device_id: str, channel: str, body: str) -> GapRecord:
+    """Decode a stored record that `_time_of` has checked. Raises Damaged."""
+    try:
+        base, since, runs, *beside, gaps = orjson.loads(body)[:FIELDS]
+        seen, *seen_remaining = map(_decoded_seen, runs)
+        outside = [{at: Share(wh, seconds) for at, wh, seconds in some} for some in beside]
+        gap = _decoded_gap(base)
+        remaining = tuple(map(_decoded_gap, gaps)) or (gap,) * len(seen_remaining)
+        return GapRecord(channel, gap, remaining, since, seen, tuple(seen_remaining), *outside)
     except (ValueError, TypeError) as error:
-        raise Damaged(f"a gap of {device_id} cannot be read ({error}); restore a backup") from error
+        raise _damaged(device_id, error) from error
 
 
-def _record_of(channel: str, row: list[Any]) -> GapRecord:
-    base, since, runs, *beside, gaps = row
-    seen, *seen_remaining = map(_decoded_seen, runs)
-    outside = [{at: Share(wh, seconds) for at, wh, seconds in some} for some in beside]
-    gap = _decoded_gap(base)
-    remaining = tuple(map(_decoded_gap, gaps)) or (gap,) * len(seen_remaining)
-    return GapRecord(channel, gap, remaining, since, seen, tuple(seen_remaining), *outside)
+def _damaged(device_id: str, error: Exception) -> Damaged:
+    return Damaged(f"a gap of {device_id} cannot be read ({error}); restore a backup")
 
 
 def _encoded_gap(gap: RetainedGap) -> list[Any]:
@@ -212,9 +229,11 @@ def _decoded_gap(row: list[Any]) -> RetainedGap:
     return RetainedGap(start, end, start_wh, end_wh, *near, tuple(inside))
 
 
-def _near(rows: Sequence[int | list[int]], at: int, wh: int) -> Points:
+def _near(rows: Sequence[Any], at: int, wh: int) -> Points:
     """Return the readings beside a gap; records of an earlier form have their instants alone."""
-    return tuple((one, wh) if isinstance(one, int) else (at + one[0], wh + one[1]) for one in rows)
+    if rows and isinstance(rows[0], int):
+        return tuple([(one, wh) for one in rows])
+    return tuple([(at + seconds, wh + rise) for seconds, rise in rows])
 
 
 def _runs(inside: Sequence[tuple[int, int, int]]) -> list[list[Any]]:

@@ -13,11 +13,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
-from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
 from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, is_short, judge, wrong_since
-from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
+from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, hour_window
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
     DECIDE_S,
@@ -61,7 +60,8 @@ class RecomputeWindow:
         self._neighbours = {BEFORE: readings[:before], AFTER: readings[after:]}
         self._edge, self._is_all = {BEFORE: low, AFTER: high}, {BEFORE: False, AFTER: False}  # the outermost fetched
         self._sizes: dict[int, Iterator[int]] = {BEFORE: iter(FETCH_SIZES), AFTER: iter(FETCH_SIZES)}
-        self._registers: dict[tuple[str, int], Register] = {}  # by channel and part
+        self._registers: dict[tuple[str, int], Register] = {}  # by channel and part, of what is fetched
+        self._pieces: dict[str, list[Register]] = {}  # by channel, what is believed of these
         self._new = store.intervals(device.device_id, first, last) if device.longest_interval_s else []
         self.intervals: list[Interval] = []  # that overlap the hours; see `hours`
 
@@ -203,7 +203,9 @@ class RecomputeWindow:
         """Return a span extended by the gaps of believed readings that overlap it."""
         reach = Window(start, end)
         for channel in self._device.registers:
-            for piece in judge(self._points(channel, ALL), self._device.max_power_w).pieces:
+            if channel not in self._pieces:
+                self._pieces[channel] = judge(self._points(channel, ALL), self._device.max_power_w).pieces
+            for piece in self._pieces[channel]:
                 gaps = [Window(piece.ats[place], piece.ats[place + 1]) for place in gap_positions(piece.ats)]
                 touched = [gap for gap in gaps if gap.start < reach.end and reach.start < gap.end]
                 start = min([start, *(gap.start for gap in touched)])
@@ -301,6 +303,7 @@ class RecomputeWindow:
         self._edge[side] = first if side == BEFORE else last
         more = self._store.readings(self._device.device_id, first, last)
         self._registers.clear()
+        self._pieces.clear()
         known = self._neighbours[side]
         self._neighbours[side] = more + known if side == BEFORE else known + more
         return True
@@ -314,4 +317,4 @@ class RecomputeWindow:
         return Window(start, end)
 
     def _hour(self, at: int) -> Window:
-        return periods.hour_window(at, self._device.timezone)
+        return hour_window(at, self._device.timezone)
