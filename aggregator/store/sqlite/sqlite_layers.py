@@ -50,7 +50,9 @@ SELECT start FROM layers WHERE device_id = ? AND layer = ? AND start BETWEEN ? A
 
 # All evidence: the column of its instant, the table
 EVIDENCE = (("start", "readings"), ("at", "recent"), ("start", "intervals"), ("start", "layers"))
-READINGS_OF = (("start", "readings"), ("at", "recent"), ("start", "layers_of_readings"))  # a view
+# SQLite would not take this index by itself, and look through all rows of intervals
+_LAYERS_OF_READINGS = "(SELECT device_id, start FROM layers INDEXED BY layers_by_readings WHERE readings IS NOT NULL)"
+READINGS_OF = (("start", "readings"), ("at", "recent"), ("start", _LAYERS_OF_READINGS))
 
 
 def _merge_rows(table: str, keys: str, values: tuple[str, ...], unless: str = "0") -> str:

@@ -87,8 +87,7 @@ def checked_rows(*values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 - their
 _LAYERS = """
 CREATE TABLE layers (device_id TEXT, start INTEGER, layer INTEGER, written INTEGER NOT NULL, readings BLOB,
     intervals BLOB, PRIMARY KEY (device_id, start, layer)) WITHOUT ROWID;
-CREATE INDEX layers_by_readings ON layers (device_id, start) WHERE readings IS NOT NULL;
-CREATE VIEW layers_of_readings AS SELECT device_id, start FROM layers WHERE readings IS NOT NULL
+CREATE INDEX layers_by_readings ON layers (device_id, start) WHERE readings IS NOT NULL
 """
 _TABLES = f"""{_LAYERS};
 CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
