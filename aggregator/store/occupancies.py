@@ -53,10 +53,12 @@ def tariff_text_on(device: Device, day: str) -> str:
 def moved(device: Device, household: str, first: str) -> Device:
     """Return a device that belongs to another household, or to nobody, from a local day on.
 
-    The new household names its home and sets its tariff anew. Raises ConfigurationError where the day is not after the
-    first one of the present household.
+    The new household names its home and sets its tariff anew. The same move again changes nothing, and completes one
+    that stopped. Raises ConfigurationError where the day is not after the first one of the present household.
     """
-    present = occupancies(device)[-1]
+    *former, present = occupancies(device)
+    if (household, first) == (present.household, present.first):
+        return device
     if household == present.household:
         who = household or Phrase("nobody")
         raise ConfigurationError(Phrase("{name} belongs to {household} already", name=device.device_id, household=who))
@@ -68,7 +70,9 @@ def moved(device: Device, household: str, first: str) -> Device:
             day=present.first,
         )
         raise ConfigurationError(text)
-    former = [*_parsed(device.former), present._replace(last=periods.shift("day", first, -1))]
+    if former and (former[-1].household, former[-1].first) == (present.household, present.first):
+        present = former.pop()  # of a second meter whose sender has not moved: the move stopped between them
+    former.append(present._replace(last=periods.shift("day", first, -1)))
     moved_in = periods.day_start(first, device.timezone)
     erased = [one._replace(end=min(one.end, max(one.start, moved_in))) for one in _spans(device.erased)]
     return replace(

@@ -3,16 +3,19 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from aggregator.core.documents import Device
+from aggregator.core.documents import Device, Part
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import REMEMBERED, Live
+from aggregator.core.periods import FIRST_DAY, LAST_DAY
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store
-from aggregator.store.occupancies import moved
+from aggregator.store.occupancies import Occupancy, moved, occupancies, seen_by
+from aggregator.waterfall.pricing import PRICES, move
 from tests.contract.conftest import Another
 
 ACACIA = Device("cad-0042", household="h1", name="12 Acacia Road", serial="GEO-1944Z", meter_point="1012345678901")
@@ -245,3 +248,41 @@ def test_pages_in_the_stores_own_order_name_every_device_once(either: Store) -> 
         known = either.device(ids[0])
         assert known is not None
         assert known.timezone == "Europe/Berlin"
+
+
+@pytest.mark.parametrize("call", range(6))
+def test_a_move_that_stopped_anywhere_is_finished_by_the_same_move(
+    either: Store, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    ids, day = ("cad-1", "cad-1~gas", "cad-1~1"), "2026-11-10"
+    for device_id in ids:
+        either.put_device(Device(device_id, "UTC", household="acacia", name="Villa", tariff="{}"))
+        either.merge_parts("day", device_id, day, "UTC", {"s00": Part(1, None)})
+    calls = iter(range(6))
+
+    def stopping(name: str) -> None:
+        whole = getattr(either, name)
+        monkeypatch.setattr(either, name, lambda *values: 1 / (next(calls) != call) and whole(*values))
+
+    for name in ("put_device", "mark"):
+        stopping(name)
+    with pytest.raises(ZeroDivisionError):
+        move(either, device_of(either, "cad-1"), "birch", day)
+    monkeypatch.undo()
+    for device in map(partial(device_of, either), ids):
+        seen = seen_by(device, "birch")
+        assert seen is None or seen.occupied_from == day
+        assert seen_by(device, "acacia")
+
+    move(either, device_of(either, "cad-1"), "birch", day)
+    for device in map(partial(device_of, either), ids):
+        acacia = Occupancy("acacia", FIRST_DAY, "2026-11-09", "Villa", tariff="{}")
+        assert occupancies(device) == (acacia, Occupancy("birch", day, LAST_DAY))
+    marked = {(change.device_id, change.key) for change in either.changes(PRICES, 99)}
+    assert marked >= {(device_id, day) for device_id in ids}
+
+
+def device_of(store: Store, device_id: str) -> Device:
+    found = store.device(device_id)
+    assert found
+    return found
