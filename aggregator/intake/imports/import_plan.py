@@ -260,17 +260,17 @@ class ImportPlan:
 
     def plan(self, row: Evidence) -> Planned:
         """Plan the next row. Raises Refused for an erased time, one of others, or energy beyond the maximum power."""
-        check_kept(self._device, row)
-        start, end = _time(row)
+        if self._device.erased:
+            check_kept(self._device, row)
+        time = start, end = _time(row)
         if not (self._own.start <= start < self._own.end and end <= self._own.end):
             raise Refused("not_your_days", "another household lived there at this time")
         if isinstance(row, Interval):
             _check_energy(row, self._device.max_power_w)
-        known = self._stored(row)
+        known = self._stored(row, time)
         return compared(known, row, is_correction=self._is_correction) if known else Planned(row, differs=False)
 
-    def _stored(self, row: Evidence) -> Evidence | None:
-        time = _time(row)
+    def _stored(self, row: Evidence, time: tuple[int, int]) -> Evidence | None:
         if not self._span.start <= time[0] < self._span.end:
             first = block_start(time[0])
             self._span = Window(first, first + LOOK * HALF_HOUR)

@@ -82,7 +82,8 @@ def take(
             _note(store, record, report)
             settle(store)
             filled |= {day for day, parts in old.items() if parts != _parts(store, device, day)}
-            told |= old.keys() & {day_of(row[1], device.timezone) for row, plan in planned if plan.added}
+            added = [row for row, plan in planned if plan.added] if old else []
+            told |= old.keys() & {day_of(row[1], device.timezone) for row in added}
             _note(store, record, report, old_days=tuple(sorted(filled)))
         report.kept_days = len(told - filled)
         report.record = _note(store, record, report, state=TAKEN)

@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache
 from itertools import islice
 from statistics import StatisticsError, correlation
 from zoneinfo import ZoneInfo
 
 from aggregator.core.errors import Phrase, Refused, chained, shown
-from aggregator.core.periods import HOUR, day_of, day_start, iso_local
+from aggregator.core.periods import HOUR, Window, day_of, day_start, iso_local, window
 from aggregator.intake.imports.judgement import Judged
 from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
 from aggregator.intake.imports.understanding import Brake, Choice, Energy, Known, Understanding
@@ -64,13 +63,16 @@ class FileTotals:
         self.courses = tuple(FigureCourse() for _ in _CHANNELS)
         self.is_instant = is_instant
         self.hours: dict[int, int] = {}  # import by hour (UTC seconds), millionths of a Wh
-        self._day = lru_cache(maxsize=64)(lambda quarter: day_of(quarter * 900, zone))
+        self._zone, self._today, self._window = zone, "", Window(0, 0)
 
     def add(self, start: int, end: int, figures: Sequence[int | None]) -> None:
         """Add the next row: import, export, volume."""
         self.start = start if self.start is None else self.start
         self.end, self.last, self.count = end, start, self.count + 1
-        day = self.days.setdefault(self._day(start // 900), [None, None, None])
+        if not self._window.start <= start < self._window.end:
+            self._today = day_of(start, self._zone)
+            self._window = window("day", self._today, self._zone)
+        day = self.days.setdefault(self._today, [None, None, None])
         for place, value in enumerate(figures):
             if value is not None:
                 last = self.courses[place].last

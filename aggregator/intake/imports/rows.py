@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 
 from aggregator.core.errors import Refused, shown
@@ -82,13 +83,20 @@ class FileRow(NamedTuple):
         return any(one is not None for one in (self.imported, self.exported, self.volume, self.power_w))
 
 
-class _Selected(NamedTuple):
-    """What the categories of a row say of its figure."""
+class _Target(NamedTuple):
+    """What a figure is, by its column and the categories of its row."""
 
+    figure: Figure
+    factor: int  # Wh, W or litres in its unit
     channel: str
-    factor: int
+    kind: str
+
+
+class _Selected(NamedTuple):
+    """What the categories of a row say of it: the number of its series, and its figures."""
+
     series: int
-    is_volume: bool
+    targets: tuple[_Target, ...]
 
 
 class RowReader:
@@ -96,6 +104,7 @@ class RowReader:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
+        self._read = partial(read_figure, decimal=layout.decimal)
         self.beyond = 0  # rows whose numbered hour is after the end of their day
         self._longest: dict[datetime, list[int]] = {}  # days with a repeated hour -> the numbers of their hours
         self.others = 0  # rows of another quantity, kind or meter, which are not refused
@@ -103,7 +112,6 @@ class RowReader:
         self._selections: dict[tuple[str, ...], _Selected | None] = {}
         self._constant = {place: set(texts) for place, texts in layout.roles.constant}
         self._has_channels = len({one.channel for one in layout.roles.figures if one.channel}) > 1
-        self._figures = [(one, FACTORS[one.unit or layout.unit or "kWh"]) for one in layout.roles.figures]
 
     def row_of(self, row: Cells) -> FileRow | None:
         """Return a row; None for one of another quantity. Raises Refused."""
@@ -201,47 +209,33 @@ class RowReader:
     # Figures
 
     def _with_figures(
-        self, line: int, text: str, time: Time, end: Time | None, cells: Sequence[str], selected: "_Selected"
+        self, line: int, text: str, time: Time, end: Time | None, cells: Sequence[str], selected: _Selected
     ) -> FileRow:
         values: dict[str, int] = {}
         bad: Refused | None = None
-        for figure, factor in self._figures:
+        for target in selected.targets:
             try:
-                self._add(values, figure, factor, cells, selected)
+                self._add(values, target, cells)
             except Refused as why:
                 bad = why
         if not values:
             bad = bad or Refused("no_values", "none of its figures has a value")
-        return FileRow(
-            line,
-            text,
-            time,
-            end,
-            selected.series,
-            values.get(IMPORT),
-            values.get(EXPORT),
-            values.get(VOLUME_M3),
-            values.get(POWER),
-            bad,
-        )
+        imported, exported, volume, power_w = map(values.get, (IMPORT, EXPORT, VOLUME_M3, POWER))
+        return FileRow(line, text, time, end, selected.series, imported, exported, volume, power_w, bad)
 
-    def _add(
-        self, values: dict[str, int], figure: Figure, factor: int, cells: Sequence[str], selected: "_Selected"
-    ) -> None:
-        found = [read_figure(cells[place], self.layout.decimal) for place in figure.places]
+    def _add(self, values: dict[str, int], target: _Target, cells: Sequence[str]) -> None:
+        figure, factor, channel, kind = target
+        places = figure.places
+        total = self._read(cells[places[0]]) if len(places) == 1 else self._sum(figure, cells)
+        if total is not None:
+            self._put(values, channel, total * factor, kind)
+
+    def _sum(self, figure: Figure, cells: Sequence[str]) -> Decimal | None:
+        found = [self._read(cells[place]) for place in figure.places]
         known = [one for one in found if one is not None]
-        if not known:
-            return
-        if len(known) != (1 if figure.is_one_of else len(found)):
+        if known and len(known) != (1 if figure.is_one_of else len(found)):
             raise Refused("not_a_number", f"of {figure.name} only {len(known)} have a value")
-        total = sum(known, Decimal(0))
-        told = figure.channel if self._has_channels else selected.channel or figure.channel
-        channel = told or selected.channel or self.layout.direction
-        factor = selected.factor or factor
-        is_volume = (
-            figure.unit == VOLUME_M3 or selected.is_volume or (not figure.unit and self.layout.unit == VOLUME_M3)
-        )
-        self._put(values, VOLUME_M3 if is_volume else channel, total * factor, (figure.kind or self.layout.kind))
+        return sum(known, Decimal(0)) if known else None
 
     def _put(self, values: dict[str, int], channel: str, value: Decimal, kind: str) -> None:
         if self.layout.is_instant and kind == POWER:
@@ -259,7 +253,7 @@ class RowReader:
 
     # Categories
 
-    def _selected(self, number: int, cells: Sequence[str]) -> "_Selected | None":
+    def _selected(self, number: int, cells: Sequence[str]) -> _Selected | None:
         """Return what the categories say; None for a row of another quantity or kind."""
         key = tuple([cells[place] for place in self.layout.roles.categories])
         try:
@@ -272,10 +266,10 @@ class RowReader:
                 self.news[number] = " ".join(key)
             return found
 
-    def _classified(self, key: tuple[str, ...]) -> "_Selected | None":
+    def _classified(self, key: tuple[str, ...]) -> _Selected | None:
         layout = self.layout
         if not key:
-            return _Selected("", 0, 0, False)
+            return self._told(0, "", "")
         said = said_by(" ".join(key))
         kind = said.kind or layout.kind
         if (
@@ -285,8 +279,22 @@ class RowReader:
             or (kind != layout.kind and not (layout.kind != REGISTER and said.kind == ""))
         ):
             return None
-        unit = said.unit if said.unit in UNITS else ""
-        return _Selected(said.channel, FACTORS.get(unit, 0), len(self._selections) + 1, unit == VOLUME_M3)
+        return self._told(len(self._selections) + 1, said.channel, said.unit if said.unit in UNITS else "")
+
+    def _told(self, series: int, channel: str, unit: str) -> _Selected:
+        """Return the figures of a row whose categories tell a channel and a unit, or neither."""
+        return _Selected(series, tuple(self._target(one, channel, unit) for one in self.layout.roles.figures))
+
+    def _target(self, figure: Figure, channel: str, unit: str) -> _Target:
+        own = figure.unit or self.layout.unit
+        told = figure.channel if self._has_channels else channel or figure.channel
+        is_volume = VOLUME_M3 in (own, unit)
+        return _Target(
+            figure,
+            FACTORS[unit or own or "kWh"],
+            VOLUME_M3 if is_volume else told or channel or self.layout.direction,
+            figure.kind or self.layout.kind,
+        )
 
 
 def _micro(value: Decimal) -> int:
@@ -298,6 +306,7 @@ def _micro(value: Decimal) -> int:
 def _checked(value: Decimal, most: int, what: str, least: int = 0) -> int:
     if what == "register" and value < 0:
         raise Refused("negative_register", f"a register is {shown(value)}")
-    if not least <= value <= most:
+    whole = round(value)
+    if not least <= whole <= most:
         raise Refused("out_of_range", f"a {what} is {shown(value)}")
-    return round(value)
+    return whole

@@ -86,7 +86,9 @@ def in_utc(rows: Iterable[Row], zone: str) -> Iterator[tuple[Row, int | Refused]
             yield row, row.time
             continue
         found = instants(row.time, zone)
-        order, waiting = lanes.setdefault(row.series, (_Order(), []))
+        if row.series not in lanes:
+            lanes[row.series] = _Order(), []
+        order, waiting = lanes[row.series]
         if len(found) == 2 and len(waiting) < MOST:
             waiting.append(row)
             continue
