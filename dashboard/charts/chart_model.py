@@ -149,8 +149,7 @@ class Chart:
     other: Other | None = None
     prices: tuple[int | None, ...] = ()  # of a day's half hours, in units per Wh; empty if all are equal
     home: str = ""  # the household's name for the device
-    beside: tuple[tuple[str, str], ...] = ()  # facts of the home's other meters: each name and value
-    linked: tuple[tuple[str, str, str], ...] = ()  # facts that lead on: each name, value and address
+    beside: tuple[tuple[str, str, str], ...] = ()  # more facts: each name, value, and the address it leads to, or ""
     is_repriced: bool = True  # its costs are those of the present tariff
     exchanges: tuple[str, ...] = ()  # the times at which its meter was exchanged: `20 November, 10:30`
 

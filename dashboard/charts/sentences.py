@@ -70,7 +70,7 @@ def facts(chart: Chart, lang: Language) -> list[tuple[str, str]]:
         if place is not None:
             column = chart.columns[place]
             named.append((name, f"{measure.format(measure.gross(column.part) or 0, lang)}, {column.label.name}"))
-    return [*named, *_shares(chart, lang), *chart.beside]
+    return [*named, *_shares(chart, lang)]
 
 
 def _shares(chart: Chart, lang: Language) -> list[tuple[str, str]]:

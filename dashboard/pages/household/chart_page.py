@@ -281,10 +281,9 @@ def _figure_slots(chart: Chart, lang: Language) -> Slots:
 
 
 def _facts(chart: Chart, lang: Language) -> list[Component]:
-    """Return the figures of a whole period with their names, and those that lead to the chart of their day."""
-    told: list[tuple[str, str | Component]] = [*sentences.facts(chart, lang)]
-    told += [(name, html.A(value, href=url)) for name, value, url in chart.linked]
-    return [html.Div([html.Dt(name), html.Dd(value)]) for name, value in told]
+    """Return the figures of a whole period with their names; some lead to another chart."""
+    told = [*((name, value, "") for name, value in sentences.facts(chart, lang)), *chart.beside]
+    return [html.Div([html.Dt(name), html.Dd(html.A(value, href=url) if url else value)]) for name, value, url in told]
 
 
 def _legend(chart: Chart, lang: Language) -> list[Component]:

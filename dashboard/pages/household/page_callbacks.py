@@ -89,12 +89,17 @@ def _beside(data: CachedReads, viewer: User | None, device: Device, chart: Chart
     if device.kind != ELECTRICITY:
         return chart
     gas, panels = (data.device(viewer, device.device_id + suffix) for suffix in (GAS_SUFFIX, SOLAR))
-    level, period = chart.view.level, chart.view.period
-    facts = []
+    level, period, burnt = chart.view.level, chart.view.period, list[tuple[str, str]]()
     if gas:
-        facts = insights.gas_facts(chart, data.document(gas, level, period).total, currency_of(gas), lang)
+        burnt = insights.gas_facts(chart, data.document(gas, level, period).total, currency_of(gas), lang)
     made = data.document(panels, level, period).total if panels else None
-    return replace(chart, beside=(*facts, *insights.solar_facts(chart.total, made, lang)))
+    facts = []
+    solar = insights.solar_facts(chart.total, made, lang)
+    for name, meter, own in ((lang.say("Gas"), gas, burnt), (lang.say("Made by the panels"), panels, solar)):
+        url = View("household", meter.device_id, level, period).to_url() if meter else ""
+        known = own or ([(name, lang.say("no data"))] if meter else [])
+        facts += [(*one, "" if place else url) for place, one in enumerate(known)]
+    return replace(chart, beside=tuple(facts))
 
 
 def _with_facts(data: CachedReads, device: Device, chart: Chart, lang: Language) -> Chart:
@@ -107,7 +112,8 @@ def _with_facts(data: CachedReads, device: Device, chart: Chart, lang: Language)
         inside = list(periods.children(view.level, view.period).values())
         days = data.documents(device, periods.LOWEST, inside[0], inside[-1])
     is_repriced = data.is_repriced(device, view.level, view.period)
-    return replace(chart, is_repriced=is_repriced, linked=insights.highest_hour(name, days, view, lang))
+    highest = insights.highest_hour(name, days, view, lang)
+    return replace(chart, is_repriced=is_repriced, beside=(*chart.beside, *highest))
 
 
 def _open_period(
@@ -144,10 +150,11 @@ def show_page(
     current: dict[str, Any] = {"alert.children": []}
     if view.page == "home":
         devices = data.devices(viewer, start_page.MOST_CARDS)
-        if len(devices) != 1:
+        home = start_page.only_home(devices)
+        if home is None:
             cards = start_page.home_content(data, viewer, lang)
             return {**current, **_without_device("", cards, is_awaited=not devices)}
-        view = View("household", devices[0].device_id)  # a household with one home lands on its page
+        view = View("household", home.device_id)
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device is None:
         return {**current, **_without_device(lang.say("Not found"), start_page.not_found_content(view, lang))}

@@ -3,6 +3,7 @@
 It also holds the page of an unknown address.
 """
 
+from collections.abc import Sequence
 from shlex import quote
 
 from dash import html
@@ -11,6 +12,8 @@ from dash.development.base_component import Component
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
 from aggregator.core.live import Live
+from aggregator.core.readings import GAS as GAS_SUFFIX
+from aggregator.core.readings import SOLAR
 from aggregator.support.device_state import device_state, is_power_old
 from dashboard.accounts.users import User
 from dashboard.charts.usage_profile import UsageProfile
@@ -22,6 +25,15 @@ from dashboard.text.words import attributes
 from dashboard.web.cached_reads import CachedReads
 
 MOST_CARDS = 50
+
+
+def only_home(devices: Sequence[Device]) -> Device | None:
+    """Return the device whose page shows all of a household's: its only one, or with its gas meter and its panels."""
+    if not devices:
+        return None
+    home, *others = devices
+    shown = {home.device_id + GAS_SUFFIX, home.device_id + SOLAR}
+    return home if all(one.device_id in shown for one in others) else None
 
 
 def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Component:

@@ -55,9 +55,17 @@ def test_a_card_and_the_device_page_show_the_same_level(data: CachedReads, store
 def test_a_card_names_the_kind_of_a_meter_that_is_not_electricity(data: CachedReads, store: Store) -> None:
     for device in (Device("cad-1", household=homes.HOUSEHOLD), Device("cad-1~gas", kind="gas")):
         store.put_device(device)
+    store.put_device(Device("cad-2", household=homes.HOUSEHOLD))
     page = page_text(data)
     assert "'cad-1 · Gas'" in page
     assert "'cad-1'" in page
+
+
+def test_a_home_leads_to_its_gas_meter_also_without_data(data: CachedReads, store: Store) -> None:
+    homes.fill(store, Device("cad-1", household=homes.HOUSEHOLD), "2026-11-23", NOW)
+    store.put_device(Device("cad-1~gas"))
+    page = page_callbacks.show_page(data, MEMBER, View("home"), "", ENGLISH)
+    assert "A(children='no data', href='/d/cad-1~gas/day/2026-11-23')" in repr(page["facts.children"])
 
 
 def test_a_card_of_gas_has_todays_cubic_metres(data: CachedReads, store: Store) -> None:
@@ -98,9 +106,11 @@ def test_a_home_has_its_gas_and_its_panels_beside_its_electricity(data: CachedRe
         (Device("cad-1~solar", kind="generation"), measured(400)),
     ):
         homes.fill(store, device, "2026-11-23", until, lambda _, energy=energy: energy)  # type: ignore[misc]
-    page = page_callbacks.show_page(data, MEMBER, View("household", "cad-1"), "", ENGLISH)
+    page = page_callbacks.show_page(data, MEMBER, View("home"), "", ENGLISH)  # it is the household's only home
     facts = repr(page["facts.children"])
     for words in ("'14.5 kWh'", "'11.6 kWh'", "'2.90 kWh, 25 %'", "'50 %'"):
         assert words in facts
+    for meter in ("cad-1~gas", "cad-1~solar"):
+        assert f"href='/d/{meter}/day/2026-11-23'" in facts
     gas = page_callbacks.show_page(data, MEMBER, View("household", "cad-1~gas"), "", ENGLISH)
     assert "Made by the panels" not in repr(gas["facts.children"])
