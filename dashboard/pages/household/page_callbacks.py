@@ -16,10 +16,11 @@ from flask import Blueprint, Flask, Response
 from aggregator.core import periods
 from aggregator.core.documents import ELECTRICITY, GAS, Device, Document
 from aggregator.core.readings import GAS as GAS_SUFFIX
-from aggregator.core.readings import SOLAR
+from aggregator.core.readings import SOLAR, sender_of
 from aggregator.store.occupancies import is_over
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
+from dashboard.accounts import access
 from dashboard.accounts.access import is_staff, may_edit
 from dashboard.accounts.users import User
 from dashboard.api.api_answers import answer_faults, parse_address
@@ -158,12 +159,19 @@ def show_page(
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device is None:
         return {**current, **_without_device(lang.say("Not found"), start_page.not_found_content(view, lang))}
+    device = _named(data, viewer, device)
     slots = {**current, **_household(data, viewer, device, view, shown, lang)}
     if "shown.data" not in slots:
         return slots
     is_said = isinstance(said, str) and said in SAID
     announced = {"said.children": _said(str(said), device, lang) if is_said else "", "said.hidden": not is_said}
     return {**slots, **announced, **_visitor_slots(viewer, device, lang)}
+
+
+def _named(data: CachedReads, viewer: User | None, device: Device) -> Device:
+    """Return a device to show: a second meter has the name of its home, as the viewer sees that."""
+    home = data.device(viewer, sender_of(device.device_id)) if device.is_second_meter and not device.name else None
+    return replace(device, name=home.name) if home else device
 
 
 def _said(action: str, device: Device, lang: Language) -> list[str | Component]:
@@ -258,7 +266,7 @@ def add_routes(server: Flask, data: CachedReads) -> None:
     def picture(device_id: str, level: str, period: str) -> Response:
         device, view = parse_address(data, device_id, level, period)
         lang = reader_language()
-        chart, extent = chart_page.load_chart(data, device, view, lang)
+        chart, extent = chart_page.load_chart(data, _named(data, access.viewer(), device), view, lang)
         is_drawn = chart.prices or not chart.is_empty
         nothing = "" if is_drawn else sentences.nothing(chart, extent[0] if extent else None, lang)[0]
         return Response(pictures.picture(chart, lang, nothing).to_json(), mimetype="application/json")

@@ -4,6 +4,7 @@ It also holds the page of an unknown address.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from shlex import quote
 
 from dash import html
@@ -13,7 +14,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
 from aggregator.core.live import Live
 from aggregator.core.readings import GAS as GAS_SUFFIX
-from aggregator.core.readings import SOLAR
+from aggregator.core.readings import SOLAR, sender_of
 from aggregator.support.device_state import device_state, is_power_old
 from dashboard.accounts.users import User
 from dashboard.charts.usage_profile import UsageProfile
@@ -42,6 +43,8 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
     if not devices:
         return _welcome(viewer, lang)
     now = data.now()
+    names = {device.device_id: device.name for device in devices}
+    devices = [replace(one, name=one.name or names.get(sender_of(one.device_id), "")) for one in devices]
     lives = [data.live(device) for device in devices]
     cards = [
         html.Li(_card(device, live, data.usage_profile(device), _today(data, device, now), now, lang))

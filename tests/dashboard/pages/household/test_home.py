@@ -61,6 +61,21 @@ def test_a_card_names_the_kind_of_a_meter_that_is_not_electricity(data: CachedRe
     assert "'cad-1'" in page
 
 
+def test_a_second_meter_has_the_name_of_its_home(data: CachedReads, store: Store) -> None:
+    for device in (
+        Device("cad-1", household=homes.HOUSEHOLD, name="12 Acacia Road"),
+        Device("cad-1~gas", kind="gas"),
+        Device("cad-2", household=homes.HOUSEHOLD),
+    ):
+        store.put_device(device)
+    assert "'12 Acacia Road · Gas'" in page_text(data)
+    gas = page_callbacks.show_page(data, MEMBER, View("household", "cad-1~gas"), "", ENGLISH)
+    assert "'12 Acacia Road · Gas'" in repr(gas["place.children"])
+    kept = store.device("cad-1~gas")
+    assert kept
+    assert kept.name == ""
+
+
 def test_a_home_leads_to_its_gas_meter_also_without_data(data: CachedReads, store: Store) -> None:
     homes.fill(store, Device("cad-1", household=homes.HOUSEHOLD), "2026-11-23", NOW)
     store.put_device(Device("cad-1~gas"))
