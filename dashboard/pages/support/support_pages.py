@@ -149,6 +149,7 @@ def _attention(support: SupportServices) -> Response:
         "support_attention.html",
         rows=[attention_view.trouble_row(one, now, lang) for one in found[:PAGE]],
         chips=attention_view.chips(summary, wanted, lang) if summary else [],
+        taken=support_words.to_the_second(summary.at, now, support_words.UTC, lang) if summary else "",
         wanted=wanted,
         csv_url=attention_view.list_url(wanted, f"{attention_view.LIST_URL}.csv"),
         page=page,

@@ -1,5 +1,6 @@
 """The support pages in the browsers of different people."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -194,7 +195,9 @@ def test_the_first_page_and_the_list_name_a_silent_device(staff: FlaskClient, st
         page = staff.get(address).text
         assert "Nothing at all comes from it" in page
         assert "(2 h)" in page
-    assert "Nothing needs anybody." in staff.get("/desk/attention?area=10").text
+    nothing = staff.get("/desk/attention?area=10").text
+    assert "Nothing needs anybody." in nothing
+    assert re.search(r"counted at [0-9:]+ UTC. The list is as of now\.", nothing)
     (row,) = staff.get("/desk/attention.csv?area=SW").text.splitlines()[1:]
     assert row.startswith(f"cad-1,WF123,SW1A 1AA,,silent,{iso_utc(silent_since)},Nothing at all comes")
 
