@@ -108,11 +108,13 @@ def _readings(store: Store, stay: Device) -> Iterator[str]:
 
 
 def _intervals(store: Store, stay: Device) -> Iterator[str]:
+    """Yield the intervals that lie in a stay: the energy of one across its edge is also another household's."""
     span = seen_instants(stay)
     yield _row("start", "end", "import_wh", "export_wh", "source", "volume_l")
     for first, last in _weeks(store, stay):
-        known = (one for one in store.intervals(stay.device_id, first, last) if span.start <= one.start < span.end)
-        yield "".join(_row(iso_utc(one.start), iso_utc(one.end), *one[3:]) for one in known)
+        known = store.intervals(stay.device_id, first, last)
+        own = (one for one in known if span.start <= one.start and one.end <= span.end)
+        yield "".join(_row(iso_utc(one.start), iso_utc(one.end), *one[3:]) for one in own)
 
 
 def _weeks(store: Store, stay: Device) -> Iterator[tuple[int, int]]:

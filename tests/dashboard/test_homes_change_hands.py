@@ -25,7 +25,8 @@ from flask.testing import FlaskClient
 from aggregator.core.documents import Device, Part
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
-from aggregator.core.readings import Reading
+from aggregator.core.periods import iso_utc
+from aggregator.core.readings import Interval, Reading
 from aggregator.erasure.erasing import erasing
 from aggregator.erasure.erasure_plan import make_plan
 from aggregator.intake.ingest import ingest
@@ -394,6 +395,15 @@ def test_everything_of_a_household_is_of_its_own_days(home: Home, household: str
     looked = csv.DictReader(io.StringIO(files[f"{CAD}/who-looked.csv"]))
     day = "2026-11-07" if household == "acacia" else "2026-11-17"
     assert [row["reason"] for row in looked] == [f"'=1+1 asked on {day}"], "no spreadsheet computes it"
+
+
+@pytest.mark.parametrize(("household", "edge", "own"), [("acacia", EMPTY_SINCE, -9), ("willow", WILLOW_SINCE, 1)])
+def test_an_interval_across_a_move_is_in_nobodys_download(home: Home, household: str, edge: str, own: int) -> None:
+    hours = {begins: start_of(edge) + begins * 3600 for begins in (-9, -1, 1)}
+    home.store.write_intervals([Interval(CAD, at, at + 7200, 600, None) for at in hours.values()], homes.NOW)
+    files = everything(client_of(home, of(household)(home)).get("/account/everything.zip").data)
+    known = list(csv.DictReader(io.StringIO(files[f"{CAD}/intervals.csv"])))
+    assert [row["start"] for row in known] == [iso_utc(hours[own])]
 
 
 def test_an_open_month_is_in_everything(home: Home) -> None:
