@@ -32,9 +32,7 @@ from aggregator.store.sqlite.sqlite_schema import (
     intact,
 )
 
-# _make without its Python frame
-_reading: Callable[[Iterable[Any]], Reading] = partial(tuple.__new__, Reading)
-_interval: Callable[[Iterable[Any]], Interval] = partial(tuple.__new__, Interval)
+_reading: Callable[[Iterable[Any]], Reading] = partial(tuple.__new__, Reading)  # _make without its Python frame
 
 _HAS_LAYERS = "SELECT 1 FROM layers WHERE device_id = ? AND start BETWEEN ? AND ? LIMIT 1"
 _LAYERS = f"""
@@ -313,4 +311,4 @@ def reading_rows(_device_id: str, rows: list[tuple[Any, ...]]) -> list[Reading]:
 
 def interval_rows(_device_id: str, rows: list[tuple[Any, ...]]) -> list[Interval]:
     """Decode rows. Raises ValueError for one that is not as it was written, values of another type among them."""
-    return [_interval(row[:-1]) for row in as_written(rows)]
+    return [Interval(*row[:-1]) for row in as_written(rows)]

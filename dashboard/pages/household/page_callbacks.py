@@ -90,13 +90,13 @@ def _beside(data: CachedReads, viewer: User | None, device: Device, chart: Chart
     if device.kind != ELECTRICITY:
         return chart
     gas, panels = (data.device(viewer, device.device_id + suffix) for suffix in (GAS_SUFFIX, SOLAR))
-    level, period, burnt = chart.view.level, chart.view.period, list[tuple[str, str]]()
+    level, period, of_gas = chart.view.level, chart.view.period, list[tuple[str, str]]()
     if gas:
-        burnt = insights.gas_facts(chart, data.document(gas, level, period).total, currency_of(gas), lang)
+        of_gas = insights.gas_facts(chart, data.document(gas, level, period).total, currency_of(gas), lang)
     made = data.document(panels, level, period).total if panels else None
     facts = []
     solar = insights.solar_facts(chart.total, made, lang)
-    for name, meter, own in ((lang.say("Gas"), gas, burnt), (lang.say("Made by the panels"), panels, solar)):
+    for name, meter, own in ((lang.say("Gas"), gas, of_gas), (lang.say("Made by the panels"), panels, solar)):
         url = View("household", meter.device_id, level, period).to_url() if meter else ""
         known = own or ([(name, lang.say("no data"))] if meter else [])
         facts += [(*one, "" if place else url) for place, one in enumerate(known)]

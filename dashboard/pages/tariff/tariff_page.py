@@ -139,7 +139,7 @@ def _device(data: CachedReads, device_id: str) -> Device:
 def _act(tariff_request: TariffRequest, sent: Mapping[str, str]) -> Response:
     """Answer a button of the form or of the preview."""
     action, mark = sent.get("action", ""), sent.get("made-against", "")
-    if action == "confirm":
+    if action == "confirm" and "try" not in request.args:
         return _confirm(tariff_request, _canonical(sent), mark)
     fields = _typed_fields(sent)
     if action == "edit":

@@ -185,6 +185,7 @@ def test_another_tariff_is_tried_on_the_last_year_and_never_kept(household: Hous
     again = Page(household.post(preview.sent, "edit", path=trial).text)
     assert "What would another tariff have cost?" in again.words
     assert again.sent["v0-import-rate"] == "33"
+    household.post(preview.sent, "confirm", path=trial)
     assert household.tariff() == kept
 
 
