@@ -96,7 +96,7 @@ WALKED = {
     *(rows.ESTIMATED_GAPS, rows.SPOOL, rows.REFUSED_DAYS, rows.CLAIMS),
     *(rows.AUDIT, rows.AUDIT_OF_DEVICE, rows.AUDIT_OF_PERSON, rows.AUDIT_CARDS, rows.AUDIT_PEOPLE),
     *(rows.USERS, rows.EMAILS, rows.INVITED, rows.AUDIT_GRANTS, rows.AUDIT_SEARCHES, rows.ATTEMPTS),
-    *(rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.API_KEYS, rows.API_USES, rows.ERASURES),
+    *(rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.API_KEYS, rows.API_USES, rows.EXPORTS, rows.ERASURES),
 }
 FREE: Mapping[Collection, str] = {
     rows.AUDIT_DAYS: "numbers of entries",

@@ -3,6 +3,8 @@
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from aggregator.support.audit import Audit
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.household_export import export
 from dashboard.accounts.users import Passwords
-from dashboard.text.language import languages
+from dashboard.text.language import CATALOGUES, languages
 
 
 @click.group("household")
@@ -31,9 +33,12 @@ def household_group() -> None:
 @household_group.command("export")
 @click.argument("household", metavar="HOUSEHOLD")
 @click.argument("target", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--language", type=click.Choice(["en", *CATALOGUES]), default="en", show_default=True, help="Of the README in it."
+)
 @with_store
 @click.pass_obj
-def export_household(settings: Settings, household: str, target: Path) -> None:
+def export_household(settings: Settings, household: str, target: Path, language: str) -> None:
     """Write all data of a household to a new ZIP file: readings, charts, tariffs, accounts, and who looked."""
     store, now = opened(settings), int(time.time())
     people = [one for one in Accounts(store, Passwords(), lambda: now).everybody() if one.household == household]
@@ -48,10 +53,30 @@ def export_household(settings: Settings, household: str, target: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be made: {error.strerror}") from error
     record_household_export(audit, operator(), devices, now)
-    with os.fdopen(handle, "wb") as file:
-        for piece in export(store, audit, household, people, now, languages().values()):
+    is_hidden = not sys.stderr.isatty()
+    with (
+        _whole_or_none(target),
+        os.fdopen(handle, "wb") as file,
+        click.progressbar(length=1, label="Writing", file=sys.stderr, hidden=is_hidden) as shown,
+    ):
+
+        def tell(done: int, whole: int) -> None:
+            shown.length = max(whole, 1)
+            shown.update(done - shown.pos)
+
+        for piece in export(store, audit, household, people, now, languages()[language], tell):
             file.write(piece)
     click.echo(f"{target} holds {household}: devices {len(devices)}, accounts {len(people)}")
+
+
+@contextmanager
+def _whole_or_none(target: Path) -> Iterator[None]:
+    """Remove a file that was not written to its end."""
+    try:
+        yield
+    except BaseException:
+        target.unlink()
+        raise
 
 
 @household_group.command("erase")

@@ -36,6 +36,7 @@ from aggregator.support.fleet import take_census
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.accounts import Throttle
 from dashboard.accounts.api_keys import SCOPES, ApiKeys
+from dashboard.accounts.household_export import followed
 from dashboard.accounts.oidc import Person, user_of
 from dashboard.accounts.sessions import Sessions
 from dashboard.accounts.users import HOUSEHOLD, SUPPORT, User
@@ -83,6 +84,7 @@ def signed_in(store: Store) -> User:
     Throttle(store, lambda: NOW).attempt(ANNA, "192.0.2.7")
     Sessions(store, accounts.user, lambda: NOW).begin(anna)
     with_a_key(store, replace(anna, role=HOUSEHOLD, household="acacia"))
+    assert [*followed(store, anna.user_id, "1", lambda _: [b"PK"])] == [b"PK"]
     return anna
 
 
