@@ -66,11 +66,6 @@ class Measure:
         """Return an amount for readers."""
         return Amount(lang.money(amount, self.currency), "") if self.currency else words.energy(amount, lang)
 
-    def on_axis(self, amount: int, lang: Language) -> str:
-        """Return an amount without the axis's unit; a few Wh beside an axis of kWh keep theirs."""
-        found = self.format(amount, lang)
-        return found.number if found.unit == self.unit(lang) else str(found)
-
     def balance(self, amount: int, lang: Language) -> Amount:
         """Return what is to pay, or the energy; money that the home gets is `£20.11 in credit`."""
         if self.currency and amount < 0:
