@@ -5,16 +5,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
 
-from aggregator.aws.dead_letters import waiting
+from aggregator.aws.dead_letters import letters_about
 from aggregator.commands.console import opened, with_store
 from aggregator.commands.support_commands import operator
 from aggregator.core.errors import ConfigurationError
 from aggregator.erasure.erasure_plan import make_plan, told
-from aggregator.erasure.erasure_requests import begin, carry_out, forgotten_when, note_for, overdue, take_back
+from aggregator.erasure.erasure_requests import begin, carry_out, forgotten_when, outside_store, overdue, take_back
 from aggregator.settings import Settings
 from aggregator.support.actions import record_household_export
 from aggregator.support.audit import Audit
@@ -22,7 +23,6 @@ from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.household_export import export
 from dashboard.accounts.users import Passwords
 from dashboard.text.language import CATALOGUES, languages
-from dashboard.web.cache import forget_cached
 
 
 @click.group("household")
@@ -83,7 +83,7 @@ def _whole_or_none(target: Path) -> Iterator[None]:
 @click.argument("household", metavar="HOUSEHOLD")
 @click.option("--confirm", metavar="HOUSEHOLD", help="The same again; without it the plan is only printed.")
 @click.option("--reason", default="the household asked for it", show_default=True, help="For the audit; no names.")
-@click.option("--dead-letters", "queue", metavar="URL", help="On AWS: the queue DeadLetters, which must be empty.")
+@click.option("--dead-letters", "queue", metavar="URL", help="On AWS: the queue DeadLetters, to be scanned too.")
 @with_store
 @click.pass_obj
 def erase_household(settings: Settings, household: str, confirm: str | None, reason: str, queue: str | None) -> None:
@@ -92,8 +92,7 @@ def erase_household(settings: Settings, household: str, confirm: str | None, rea
     Its own days go, and the days of others stay exact. Evidence that comes later for the erased days is refused. At the
     end a scan proves that nothing is left; exit code 1 if anything is.
     """
-    url, now = settings.store, int(time.time())
-    store = opened(settings)
+    store, now = opened(settings), int(time.time())
     audit = Audit(store, settings.audit_secrets)
     if confirm is None:
         for line in told(store, make_plan(store, household)):
@@ -105,17 +104,19 @@ def erase_household(settings: Settings, household: str, confirm: str | None, rea
     plan = begin(store, audit, household, operator(), reason, now)
     for line in told(store, plan):
         click.echo(line)
-    left = [line for line in carry_out(store, audit, plan, now, note_for(url)) if line]
+    letters = [partial(letters_about, queue)] if queue else []
+    left = [line for line in carry_out(store, audit, plan, now, outside_store(settings, *letters)) if line]
     for line in left:
         click.echo(f"left: {line}")
-    click.echo("not erased; run it again" if left else "erased; a scan of every table and collection finds nothing")
-    letters = waiting(queue) if queue else 0
-    if letters:
-        click.echo(f"left: {letters} dead letters, which may tell of it; run `wattfall replay --queue {queue}`")
-    for line in forgotten_when(settings, url, household, now):
+    scanned = [
+        "every table and collection",
+        *["the cache"] * bool(settings.cache),
+        *["the dead letters"] * len(letters),
+    ]
+    click.echo("not erased; run it again" if left else f"erased; a scan of {' and of '.join(scanned)} finds nothing")
+    for line in forgotten_when(settings, household, now):
         click.echo(line)
-    forget_cached(settings.cache, {stay.device_id for stay in plan.stays})
-    sys.exit(1 if left or letters else 0)
+    sys.exit(1 if left else 0)
 
 
 @household_group.command("due")

@@ -21,6 +21,7 @@ from aggregator.core.errors import Refused
 from aggregator.core.live import Live
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.status import Status
+from aggregator.erasure.erasing import OutsideStore
 from aggregator.erasure.erasure_requests import AGAIN_S, ask_for_erasure, begin, carry_out, due_erasures
 from aggregator.intake.device_status import note_look, put_statuses
 from aggregator.intake.ingest import ingest, ingest_intervals
@@ -120,7 +121,7 @@ def test_no_byte_of_a_household_is_left(either: Store, raw: Raw) -> None:
     assert found(raw) == list(MARKS)
     audit = Audit(either, SECRETS)
     head = audit.complete_head()
-    for _ in due_erasures(either, audit, NOW + 8 * 86_400, lambda _: None):
+    for _ in due_erasures(either, audit, NOW + 8 * 86_400, OutsideStore()):
         pass
     drain(either)
     assert found(raw) == []
@@ -131,7 +132,7 @@ def test_no_byte_of_a_household_is_left(either: Store, raw: Raw) -> None:
     assert {one.action for one in audit.entries()} >= {"look-up", "note", "erase", "device", "account"}
     (left,) = either.records(ERASURES.of())
     assert HOUSEHOLD not in left.key + left.body
-    for _ in due_erasures(either, audit, NOW + 8 * 86_400 + AGAIN_S, lambda _: None):
+    for _ in due_erasures(either, audit, NOW + 8 * 86_400 + AGAIN_S, OutsideStore()):
         pass
     assert either.records(ERASURES.of()) == []
 
@@ -141,7 +142,7 @@ def test_the_proof_names_what_is_left(either: Store, clock: Clock) -> None:
     plant(either)
     audit = Audit(either, SECRETS)
     plan = begin(either, audit, HOUSEHOLD, STAFF, "they asked for it", NOW)
-    steps = carry_out(either, audit, plan, NOW, lambda _: None)
+    steps = carry_out(either, audit, plan, NOW, OutsideStore())
     lines = []
     for number, line in enumerate(steps):
         lines.append(line)
@@ -156,14 +157,14 @@ def test_live_readings_of_the_next_household_stay_in_the_last_look(either: Store
     audit = Audit(either, SECRETS)
     due = NOW + 8 * 86_400
     clock.now = due
-    for _ in due_erasures(either, audit, due, lambda _: None):
+    for _ in due_erasures(either, audit, due, OutsideStore()):
         pass
     device = either.device(CAD)
     assert device
     either.put_device(replace(moved(device, "rowan", "2026-11-25"), name="Rowan"))
     ingest(either, [Reading(CAD, due + 60, 5, 9, None)], due + 60, "Europe/London")
     either.put_live([Live(CAD, due + 120, due + 120, 5, 9, None, None)])
-    for _ in due_erasures(either, audit, due + AGAIN_S, lambda _: None):
+    for _ in due_erasures(either, audit, due + AGAIN_S, OutsideStore()):
         pass
     assert [one.import_wh for one in either.readings(CAD, 0, due + 3600)] == [9]
     assert either.household_devices("rowan") == [CAD]
