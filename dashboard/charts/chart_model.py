@@ -72,9 +72,15 @@ class Measure:
             return Amount(lang.money(-amount, self.currency), lang.say("in credit"))
         return self.format(amount, lang)
 
-    def unit(self, lang: Language) -> str:
-        """Return the unit at the axis."""
-        return lang.symbol(self.currency) if self.currency else "kWh"
+    def unit(self, lang: Language, tallest: float = 1) -> str:
+        """Return the unit at the axis, the one in which `format` tells the tallest bar, which is drawn in kWh."""
+        is_small = round(tallest * 1000) < words.SMALL_WH
+        return lang.symbol(self.currency) if self.currency else "Wh" if is_small else "kWh"
+
+    def on_axis(self, amount: int, unit: str, lang: Language) -> str:
+        """Return an amount without the axis's unit; a few Wh beside an axis of kWh keep theirs."""
+        found = self.format(amount, lang)
+        return found.number if found.unit == unit else str(found)
 
 
 def measure_of(view: View, currency: str) -> Measure:

@@ -17,9 +17,7 @@ from typing import Any
 from aggregator.core.documents import Part
 from aggregator.core.money import UNIT_PLACES
 from dashboard.charts.chart_model import Chart, Column, Measure
-from dashboard.text import words
 from dashboard.text.language import Language
-from dashboard.text.words import Amount
 
 IMPORT, EXPORT, CHARGE, PRICE = "#0e7490", "#c27c0e", "#7c9aa5", "#7c4dbd"
 OTHER, FAINT, TEXT, LINE = "#6b7d86", "#a3b1b8", "#55666f", "#e1e7ea"
@@ -31,7 +29,6 @@ MOST_TICKS = 5
 MOST_BANDED = 4  # different prices in a day; of these the lowest is a band
 NARROW = 20  # columns of a day or a month, which are narrow
 EDGE_SHIFT = 8  # px
-WH = 1000  # in a kWh
 ROUNDING = 1e-9  # 0.6 / 0.2 is slightly below 3
 
 Figure = dict[str, Any]  # `data`, a list of traces, and `layout`
@@ -59,7 +56,8 @@ def figure(chart: Chart, lang: Language) -> Figure:
     The compared period is an outline behind the bars; the price of a day is a thin stepped line over cheap bands.
     """
     scale = scale_of(chart)
-    steps, unit = axis_steps(scale.low, scale.high), _unit(chart, scale, lang)
+    unit = "" if chart.is_empty else chart.measure.unit(lang, max(scale.high, -scale.low))
+    steps = axis_steps(scale.low, scale.high)
     ticks = [_tick(step, chart, unit, lang) for step in steps]
     overlay = {"overlaying": "y", "visible": False, "fixedrange": True}
     layout = {
@@ -70,7 +68,7 @@ def figure(chart: Chart, lang: Language) -> Figure:
         "yaxis3": {**overlay, "range": scale.range()},
         "yaxis4": {**overlay, "range": scale.range(scale.price)},
         "annotations": [
-            axis_unit(unit),
+            axis_unit(unit),  # beside prices each step has its unit
             *_peak(chart, unit, lang),
             *_price_labels(chart, scale, lang),
             *_shift(chart, lang),
@@ -245,19 +243,11 @@ def _negative(amount: int | None) -> int | None:
     return -amount if amount else None
 
 
-def _unit(chart: Chart, scale: Scale, lang: Language) -> str:
-    """Return the unit of the axis, that of the amounts in words; empty where each step has its own, beside prices."""
-    if chart.is_empty:
-        return ""
-    is_small = not chart.measure.currency and max(scale.high, -scale.low) * WH < words.SMALL_WH
-    return "Wh" if is_small else chart.measure.unit(lang)
-
-
 def _tick(step: float, chart: Chart, unit: str, lang: Language) -> str:
     """Return the label of an axis step, without sign; words give the direction of energy."""
     if chart.is_empty:
         return lang.price(round(Decimal(f"{step:.9f}").scaleb(UNIT_PLACES)), chart.currency)
-    text = Decimal(f"{abs(step) * (WH if unit == 'Wh' else 1):.9f}").normalize()
+    text = Decimal(f"{abs(step) * (1000 if unit == 'Wh' else 1):.9f}").normalize()
     return lang.number(text, max(0, -int(text.as_tuple().exponent)))
 
 
@@ -273,15 +263,10 @@ def _peak(chart: Chart, unit: str, lang: Language) -> list[dict[str, Any]]:
     ends = [] if chart.peak is None else [(chart.peak, measure.gross(chart.columns[chart.peak].part) or 0, 1)]
     ends += [(given.index(max(given)), max(given), -1)] if any(given) else []
     return [
-        {"text": _without(unit, measure.format(amount, lang)), "showarrow": False, "x": place, "yshift": 10 * side}
+        {"text": measure.on_axis(amount, unit, lang), "showarrow": False, "x": place, "yshift": 10 * side}
         | {"y": side * (measure.drawn(amount) or 0), **_inward(place, len(chart.columns))}
         for place, amount, side in ends
     ]
-
-
-def _without(unit: str, amount: Amount) -> str:
-    """Return an amount without the unit of the axis; a few Wh beside an axis of kWh keep theirs."""
-    return amount.number if amount.unit == unit else str(amount)
 
 
 def _inward(place: int, count: int) -> dict[str, Any]:
