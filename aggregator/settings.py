@@ -46,6 +46,7 @@ class Settings:
 
 
 SHORTEST_SECRET = 32  # characters
+WARNINGS = "warnings"  # a form of the log
 SMTP_PORTS = {"smtps": 465, "smtp": 587}
 HERE = ("localhost", "127.0.0.1", "::1")
 _LISTENING = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
@@ -176,8 +177,8 @@ SETTINGS = (
         "WATTFALL_LOG",
         "log",
         "text",
-        _one_of("text", "json"),
-        "how processes log: text, or json with one object a line",
+        _one_of("text", "json", WARNINGS),
+        "how processes log: text, json with one object a line, or `warnings` alone, as text",
     ),
     Setting(
         "WATTFALL_METRICS", "metrics", "", _listening, "where the worker answers /metrics and /ready: 127.0.0.1:9464"
