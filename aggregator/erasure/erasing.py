@@ -5,10 +5,11 @@ repeated; an erasure that was stopped runs through all of them again. Of the era
 (`ErasedStay.boundaries`), since the days beside it are computed from them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
 import orjson
 
@@ -38,6 +39,24 @@ from aggregator.waterfall.levels import Step, propagate
 MONTH_BLOCKS = 1488  # half hours of a step
 MONTH_DAYS = 31
 WORKER = Who("wattfall", "", "worker", "Wattfall")
+Note = Callable[[ErasurePlan], object]
+Copies = Callable[[Store, ErasurePlan], Iterator[str]]  # erases and scans; yields lines as `remains` does
+
+
+class OutsideStore(NamedTuple):
+    """What an erasure reaches beside the store."""
+
+    note: Note = lambda _: None  # what was erased, for a restore
+    copies: tuple[Copies, ...] = ()  # the cache of the web processes, and on AWS the dead letters
+
+
+def erased(store: Store, audit: Audit, plan: ErasurePlan, now: int, outside: OutsideStore) -> Iterator[str]:
+    """Erase what a plan names and scan for it, the store first; yield lines as `remains` does."""
+    for _ in erasing(store, audit, plan, now):
+        yield ""
+    yield from remains(store, plan, now)
+    for copies in outside.copies:
+        yield from copies(store, plan)
 
 
 def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator[None]:

@@ -7,11 +7,10 @@ show wrong numbers, so it must be as trusted as the store.
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -22,7 +21,6 @@ from flask_caching.backends.base import BaseCache
 from flask_caching.backends.rediscache import RedisCache
 
 from aggregator.core.documents import Document
-from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.intake.device_status import KnownStatus
@@ -214,22 +212,6 @@ def weigh(value: object) -> int:
     return sum(map(weigh, value)) if isinstance(value, tuple | list) and value else 1
 
 
-def check_cache(url: str) -> None:
-    """Raise ConfigurationError if a cache can never be opened; an unreachable one may come back."""
-    if not url:
-        return
-    if not url.startswith(("redis://", "rediss://")):
-        raise ConfigurationError("WATTFALL_CACHE is not a redis:// URL; try one like redis://localhost:6379")
-    if find_spec("redis") is None:
-        raise ConfigurationError("WATTFALL_CACHE needs a package that is not installed: pip install 'wattfall[redis]'")
-    from redis.connection import parse_url
-
-    try:
-        parse_url(url)  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise ConfigurationError(f"WATTFALL_CACHE cannot be read: {error}") from error
-
-
 def open_cache(server: Flask, url: str) -> Cache:
     """Return the cache of this process, or a client of the Redis that several processes share."""
     if not url:
@@ -250,21 +232,3 @@ def open_cache(server: Flask, url: str) -> Cache:
         },
     }
     return Cache(FlaskCache(server, config=options).cache, (RedisError, OSError))
-
-
-def forget_cached(url: str, device_ids: Collection[str]) -> None:
-    """Delete the entries about devices from the Redis at a URL. A cache in a process forgets within an hour.
-
-    Raises ConfigurationError where Redis cannot be reached.
-    """
-    if not url:
-        return
-    from redis import Redis, RedisError
-
-    try:
-        with Redis.from_url(url) as client:
-            for device_id in device_ids:
-                for key in client.scan_iter(match=f"wattfall *'{device_id}'*", count=1000):
-                    client.delete(key)
-    except (RedisError, OSError) as error:
-        raise ConfigurationError(f"WATTFALL_CACHE cannot be reached ({error}); it forgets within an hour") from error
