@@ -30,7 +30,7 @@ from aggregator.intake.imports.import_records import STANDING, imports_of, updat
 from aggregator.store import collections as rows
 from aggregator.store.collections import COLLECTIONS, Collection
 from aggregator.store.layers import OWN
-from aggregator.store.occupancies import erased_spans, occupancies, seen_instants, without_household
+from aggregator.store.occupancies import erased_spans, occupancies, seen_instants, shares, without_household
 from aggregator.store.port import READINGS, Change, Store
 from aggregator.support import audit_people
 from aggregator.support.audit import LEDGER, Audit, Who
@@ -243,6 +243,7 @@ def _left_documents(store: Store, device: Device, stay: ErasedStay) -> Iterator[
             below = periods.children(row.name, period).items() if row.child else ()
             inside = [name for name, one in below if first <= periods.days(row.child, one)[0] <= last]
             inside = [name for name in inside if periods.days(row.child, dict(below)[name])[1] <= last]
+            inside += shares((max(first, own[0]), min(last, own[1])))
             if (first <= own[0] and own[1] <= last) or (document and any(name in document.parts for name in inside)):
                 yield f"the {row.name} {period} of {device.device_id}"
         yield ""

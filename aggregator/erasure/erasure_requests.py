@@ -2,7 +2,7 @@
 
 A request waits WAIT_DAYS, in which one click takes it back. What has begun goes on after a crash, from the plan in its
 record until the proof is whole: what could not be scanned counts as left. The store forgets first, then the cache that
-web processes share, else a page could fill it again. A cache in a web process forgets within an hour, and the access
+web processes share, else a page could fill it again. A cache in a web process forgets within AGAIN_S, and the access
 check is in front of it. Then all is looked at once more, and the record goes.
 
 What was erased is noted beside a SQLite file, in a list that `wattfall restore` reads: an older backup has it again.
@@ -35,7 +35,7 @@ from aggregator.support.actions import record_erasure
 from aggregator.support.audit import Audit, Who
 
 WAIT_DAYS = 7
-AGAIN_S = HOUR + 600  # from the erasure to the last look: cached answers live for an hour
+AGAIN_S = HOUR + 600  # from the erasure to the last look: as long as a web process holds cached answers
 RECOVERY_DAYS = 35  # of DynamoDB's point-in-time recovery
 PAGE = 500
 _ASKED, _TAKEN_BACK, _BEGINS, _BEGUN, _AGAIN = "asked", "taken back", "begins", "begun", "again"
@@ -248,7 +248,7 @@ def forgotten_when(settings: Settings, household: str, now: int) -> Iterator[str
         day = periods.day_of(now + settings.backups_kept * DAY_S, "UTC")
         yield f"the backups in {settings.backup_dir} have it until {day} (WATTFALL_BACKUP_DAYS={settings.backups_kept})"
     yield "copies that you made yourself have it until you delete them; `wattfall restore` erases it from them again"
-    yield "web processes have answers in memory for an hour, which nobody gets; the worker looks once more after that"
+    yield "web processes have answers in memory for 70 minutes, which nobody gets; then the worker looks once more"
 
 
 def outside_store(settings: Settings, *more: Copies) -> OutsideStore:
