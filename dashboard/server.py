@@ -40,6 +40,7 @@ Build = Callable[[], tuple[Flask, Check]]
 THREADS = 8  # a request reads a document or two; threads hide the short waits
 INGEST_THREADS = 32  # what they write at the same time is committed at once
 GRACE_S = 5  # from SIGTERM to the end of a request that is under way
+LOOK_S = 1.0  # between two checks of the store's files
 STORE_FAULT = 2  # exit code, of the first process alone
 BUSY_S = 2.0  # longest wait for the store's write lock; then the answer is 503
 # Each worker has its own socket, so the kernel spreads the connections. Other systems than Linux have the option too,
@@ -184,10 +185,13 @@ class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._share = self.cfg.threads * 3 // 4 if self.has_shares else self.cfg.threads
         self._busy = Counter[str]()  # threads by address
         self._waiting: dict[str, deque[Any]] = {}
+        self._next_look = 0.0  # by the monotonic clock
 
     def notify(self) -> None:
-        """Say that the process lives, and check the store; gunicorn calls this every second."""
-        self.app.look()
+        """Say that the process lives, and check the store every LOOK_S; gunicorn calls this at each event."""
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + LOOK_S
+            self.app.look()
         super().notify()
 
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
