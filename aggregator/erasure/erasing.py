@@ -7,6 +7,7 @@ repeated; an erasure that was stopped runs through all of them again. Of the era
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import orjson
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
-from aggregator.core.live import Live
+from aggregator.core.live import Live, without_instants
 from aggregator.core.periods import DAY_S, HALF_HOUR, Window, block_start
 from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, days_of_span, overlaps_days
 from aggregator.erasure.erasure_rules import (
@@ -158,13 +159,8 @@ def _erase_live(store: Store, stay: ErasedStay) -> None:
     if live is None or not any(_is_in(stay.span, at) for at in _instants(live)):
         return
     store.drop_live(stay.device_id)
-    if not _is_in(stay.span, live.at):
-        known = ((live.power_w, live.power_at), (live.import_wh, live.import_at), (live.export_wh, live.export_at))
-        power, imported, exported = (
-            (None, None) if at is not None and _is_in(stay.span, at) else (value, at) for value, at in known
-        )
-        left = live._replace(power_w=power[0], import_wh=imported[0], export_wh=exported[0], arrivals=())
-        store.put_live([left._replace(power_at=power[1], import_at=imported[1], export_at=exported[1])])
+    if left := without_instants(live, partial(_is_in, stay.span)):
+        store.put_live([left._replace(arrivals=())])
 
 
 def _instants(live: Live) -> list[int]:

@@ -22,7 +22,7 @@ from werkzeug.test import TestResponse
 from aggregator.core import periods
 from aggregator.core.documents import Device, Part
 from aggregator.core.live import Live
-from aggregator.core.periods import HALF_HOUR, HOUR
+from aggregator.core.periods import HALF_HOUR
 from aggregator.core.readings import Reading
 from aggregator.settings import load
 from aggregator.store.occupancies import occupancies
@@ -91,7 +91,7 @@ def furnish(store: Store) -> None:
             for one, wh in zip(HOME, stay.wh, strict=True):
                 part = Part(wh, 0, covered_s=HALF_HOUR)
                 homes.fill_day(store, device(store, one), day, homes.NOW, lambda _, part=part: part)  # type: ignore[misc]
-        who, at = Who("u9", "desk@example.org", SUPPORT), periods.day_start(stay.first, "Europe/London") + 9 * HOUR
+        who, at = Who("u9", "desk@example.org", SUPPORT), periods.day_start(stay.first, "Europe/London") + 600
         for one in HOME:
             actions.look_up(Audit(store, []), who, one, stay.reason, at)
     drain(store)
