@@ -235,7 +235,7 @@ def _left_records(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
         if row is rows.ERASURES or row in FREE:
             continue
         for collection in _collections(store, row, plan, now):
-            for page in rows.record_pages(store, collection):
+            for page in rows.record_pages(store, collection, with_damaged=True):
                 for key, body in page:
                     if _is_left(row, key, body, plan):
                         yield f"the record {key} of {collection}"
@@ -243,7 +243,9 @@ def _left_records(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
 
 
 def _is_left(row: Collection, key: str, body: str, plan: ErasurePlan) -> bool:
-    """Whether a record tells of the people of a plan, or has its household in a field for one."""
+    """Whether a record tells of the people of a plan, or has their household in a field; a damaged account may."""
+    if not body:
+        return row is rows.USERS
     names = {name for person in plan.people for name in person.ids}
     if plan.household:
         names.add(audit_people.household_id(plan.household))

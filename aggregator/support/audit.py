@@ -248,7 +248,7 @@ class Audit:
     def complete_head(self) -> Head:
         """Complete all entries and return the last."""
         last = self.head()
-        for page in rows.record_pages(self.store, LEDGER, key_of(last.number + 1)):
+        for page in rows.record_pages(self.store, LEDGER, key_of(last.number + 1), with_damaged=True):
             for record in page:
                 entry = parse_entry(record.key, record.body)
                 if entry is None:
@@ -305,7 +305,7 @@ def grant(store: Store, user_id: str, device_id: str, until: int) -> None:
 def granted(store: Store, user_id: str, device_id: str, now: int) -> bool:
     """Whether a person has a valid grant for a device. Reads one key."""
     until = store.record(_grants(user_id), device_id)
-    return until is not None and now < int(until)
+    return bool(until) and now < int(until or 0)
 
 
 def withdraw(store: Store, user_id: str, device_id: str) -> None:

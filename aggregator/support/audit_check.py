@@ -136,9 +136,9 @@ class AuditCheck:
             looks[whose] = max(at, looks.get(whose, 0))
         for user_id, _ in _records(self._store, USERS.of()):
             for device_id, until in _records(self._store, AUDIT_GRANTS.of(user_id)):
-                if int(until) > looks.get((user_id, device_id), 0) + GRANT_HOURS * HOUR:
+                if int(until or 0) > looks.get((user_id, device_id), 0) + GRANT_HOURS * HOUR:
                     yield f"{user_id} may see {device_id} without an entry that says why"
 
 
 def _records(store: Store, collection: str) -> Iterator[tuple[str, str]]:
-    return chain.from_iterable(record_pages(store, collection))
+    return chain.from_iterable(record_pages(store, collection, with_damaged=True))

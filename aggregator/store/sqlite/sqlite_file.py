@@ -17,18 +17,20 @@ from typing import Any, TypeVar
 
 from aggregator.core.errors import Damaged, StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.periods import LEVELS
-from aggregator.store.sqlite.sqlite_schema import APPLICATION_ID, LEVEL_TABLE, MIGRATIONS, SCHEMA, VERSION, crc_of
+from aggregator.store.sqlite.sqlite_schema import APPLICATION_ID, LEVEL_TABLE, MIGRATIONS, SCHEMA, VERSION
 from aggregator.store.sqlite.sqlite_watch import FileWatch
+from aggregator.store.stored_records import crc_of
 
 Row = TypeVar("Row")
 _JOINED = nullcontext()  # in an open transaction
 
 BUSY_S = 30.0  # longest wait for another's write, where nobody waits for an answer
 _PRAGMAS = ("synchronous = FULL", "cache_size = -16384", "secure_delete = FAST")
+RESTORE = "put a backup in its place with `wattfall restore`"
 _MENDS = {
     sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",
     sqlite3.SQLITE_FULL: "cannot grow, its disk or that of temporary files is full; free some space",
-    sqlite3.SQLITE_CORRUPT: "is damaged; put a backup in its place with `wattfall restore`",
+    sqlite3.SQLITE_CORRUPT: f"is damaged; {RESTORE}",
     sqlite3.SQLITE_NOTADB: "is not a Wattfall store; name another file",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its folder exists and is writable",
     sqlite3.SQLITE_IOERR: "cannot be read or written; check the disk",
@@ -283,9 +285,7 @@ class SqliteFile:
             return read(*values)
         except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
             key = ", ".join(map(str, values[:-1][:3]))
-            raise Damaged(
-                f"{self._path} is damaged: {key}: {error}; put a backup in its place with `wattfall restore`"
-            ) from error
+            raise Damaged(f"{self._path} is damaged: {key}: {error}; {RESTORE}") from error
 
 
 def translated(path: str, error: sqlite3.Error) -> Exception:
@@ -296,5 +296,5 @@ def translated(path: str, error: sqlite3.Error) -> Exception:
     if code in _MENDS:
         return StoreUnusable(f"{path} {_MENDS[code]}")
     if "decode to UTF-8" in str(error):  # of one row; Python gives it no code
-        return Damaged(f"{path} is damaged: {error}; put a backup in its place with `wattfall restore`")
+        return Damaged(f"{path} is damaged: {error}; {RESTORE}")
     return StoreUnusable(f"{path} cannot be used: {error}")
