@@ -72,10 +72,10 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         _erase_live(store, stay)
         _clear_quarantine(store, device, stay)
         yield
-        yield from erase_device_records(store, stay, now)
         told = audit.time_of(device, stay.span)
-        audit.erase_reasons(stay.device_id, told.start, min(told.end, now))
+        audit.erase_reasons(stay.device_id, told.start, min(told.end, now), _imported_files(store, stay))
         yield
+        yield from erase_device_records(store, stay, now)
     for person in plan.people:
         for name in person.ids:
             if audit_people.pseudonyms(store, name):
@@ -85,6 +85,12 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         yield from leave_household(store, plan.household)
         audit_people.forget(store, audit_people.household_id(plan.household))
     yield
+
+
+def _imported_files(store: Store, stay: ErasedStay) -> list[str]:
+    """Return the names of the files that told of the time; their records lose them after the audit."""
+    overlapping = [one for one in imports_of(store, stay.device_id) if one.first < stay.end and one.last >= stay.start]
+    return [one.file for one in overlapping if one.file]
 
 
 def _present_stays(store: Store, plan: ErasurePlan) -> Iterator[tuple[Device, ErasedStay]]:
