@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -45,6 +46,7 @@ class Settings:
 
 
 SHORTEST_SECRET = 32  # characters
+WARNINGS = "warnings"  # a form of the log
 SMTP_PORTS = {"smtps": 465, "smtp": 587}
 HERE = ("localhost", "127.0.0.1", "::1")
 _LISTENING = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
@@ -131,6 +133,23 @@ def _listening(text: str) -> str:
     return text
 
 
+def _redis(text: str) -> str:
+    """The address of a Redis. It may hold a password, so errors do not show it."""
+    if not text:
+        return text
+    if not text.startswith(("redis://", "rediss://")):
+        raise ConfigurationError("it is not a redis:// URL; try one like redis://localhost:6379")
+    if find_spec("redis") is None:
+        raise ConfigurationError("it needs a package that is not installed: pip install 'wattfall[redis]'")
+    from redis.connection import parse_url
+
+    try:
+        parse_url(text)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise ConfigurationError(f"it cannot be read: {error}") from error
+    return text
+
+
 SETTINGS = (
     Setting(
         "WATTFALL_STORE", "store", "", str, "where documents live; empty is a SQLite file in the user's data folder"
@@ -139,7 +158,13 @@ SETTINGS = (
         "WATTFALL_RETENTION_DAYS", "retention_days", str(RETENTION_DAYS), _from(2, 3650), "how long readings are kept"
     ),
     Setting("WATTFALL_TIMEZONE", "timezone", "Europe/London", check_timezone, "of a device that registers itself"),
-    Setting("WATTFALL_CACHE", "cache", "", str, "a redis:// URL shared by several web processes; empty is one each"),
+    Setting(
+        "WATTFALL_CACHE",
+        "cache",
+        "",
+        _redis,
+        "a redis:// URL that web processes share and erasures empty; empty is one cache each",
+    ),
     Setting("PORT", "port", "8050", _from(1, 65535), "where the web process listens"),
     Setting("WEB_CONCURRENCY", "web_workers", "2", _from(1, 64), "how many web worker processes"),
     Setting("WATTFALL_SECRET", "secret", "", _secret, "signs the cookies and the audit; only the demo does without"),
@@ -152,8 +177,8 @@ SETTINGS = (
         "WATTFALL_LOG",
         "log",
         "text",
-        _one_of("text", "json"),
-        "how processes log: text, or json with one object a line",
+        _one_of("text", "json", WARNINGS),
+        "how processes log: text, json with one object a line, or `warnings` alone, as text",
     ),
     Setting(
         "WATTFALL_METRICS", "metrics", "", _listening, "where the worker answers /metrics and /ready: 127.0.0.1:9464"

@@ -30,7 +30,6 @@ from aggregator.settings import Settings
 from aggregator.store import Store, open_store
 from dashboard.api import api_routes
 from dashboard.app import create_app
-from dashboard.web.cache import check_cache
 from dashboard.web.responses import observe
 
 if TYPE_CHECKING:
@@ -235,7 +234,6 @@ def serve_web(settings: Settings, host: str, check: Check) -> None:
 
     Raises ConfigurationError if it cannot start.
     """
-    check_cache(settings.cache)
     server_clock = ServerClock()  # before the fork: the worker processes share its votes
 
     def build() -> tuple[Flask, Check]:

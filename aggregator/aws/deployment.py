@@ -164,7 +164,10 @@ if __name__ == "__main__":
 SOURCE = Path(__file__).parents[1]
 TEMPLATE = SOURCE / "aws" / "template.yaml"
 CODE = "function.zip"  # name in the template
-LIBRARIES = ("msgspec", "orjson", "pendulum", "platformdirs", "python-dateutil", "six", "typing_extensions", "tzdata")
+LIBRARIES = (
+    *("msgspec", "orjson", "pendulum", "platformdirs", "python-dateutil", "six", "typing_extensions", "tzdata"),
+    *(["redis"] if find_spec("redis") else []),  # the function `erasing` uses it where web processes share a cache
+)
 PYTHON = "3.13"  # runtime in the template
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time of a zip

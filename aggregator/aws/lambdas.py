@@ -30,13 +30,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from aggregator.aws.dead_letters import DeadLetter, client, message_of, quarantine, topic_of
+from aggregator.aws.dead_letters import DeadLetter, client, letters_about, message_of, quarantine, topic_of
 from aggregator.aws.schedules import close_periods, erase_due
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused, StoreAway, StoreUnusable
 from aggregator.core.live import live_state
 from aggregator.core.periods import DAY_S, LEVELS, RETENTION_DAYS
 from aggregator.core.readings import Reading, check_owner
+from aggregator.erasure.erasure_requests import outside_store
 from aggregator.intake.clocks import refuse_old
 from aggregator.intake.device_status import looked_at
 from aggregator.intake.formats import FORMATS, Topic, read_whole
@@ -154,10 +155,6 @@ class Functions:
     def closing(self) -> None:
         """Close periods of silent devices."""
         close_periods(self.store, int(self.clock()))
-
-    def erasing(self, secret: str, left_s: LeftS = no_deadline) -> None:
-        """Erase the households that are due. Raises ConfigurationError, for an alarm, where one is a day late."""
-        erase_due(self.store, Audit(self.store, [secret]), int(self.clock()), left_s)
 
     def propagate(self, step: Step, event: Record, left_s: LeftS = no_deadline) -> Answer:
         """Process a batch of change records of the level below."""
@@ -316,4 +313,6 @@ def closing(_event: Record, _context: object) -> None:
 def erasing(_event: Record, context: object) -> None:
     """The handler of `erasing`."""
     secret = client("secretsmanager").get_secret_value(SecretId=os.environ["WATTFALL_SECRET_ARN"])["SecretString"]
-    functions().erasing(secret, _left_s(context))
+    store, letters = functions().store, partial(letters_about, os.environ["WATTFALL_DEAD_LETTERS"])
+    outside = outside_store(load(os.environ), letters)
+    erase_due(store, Audit(store, [secret]), int(time.time()), outside, _left_s(context))

@@ -15,6 +15,7 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR, feed_levels, period_of, window
+from aggregator.erasure.erasing import OutsideStore
 from aggregator.erasure.erasure_requests import due_erasures, overdue
 from aggregator.store import pages
 from aggregator.store.port import Store
@@ -50,12 +51,12 @@ def _close(store: Store, level: str, live: Live, now: int) -> bool:
     )
 
 
-def erase_due(store: Store, audit: Audit, now: int, left_s: Callable[[], float]) -> None:
+def erase_due(store: Store, audit: Audit, now: int, outside: OutsideStore, left_s: Callable[[], float]) -> None:
     """Go on with the erasures that are due at `now` (UTC seconds) while `left_s` of the call allows another step.
 
     Raises ConfigurationError, for an alarm, where one is a day late.
     """
-    for _ in due_erasures(store, audit, now, lambda _: None):
+    for _ in due_erasures(store, audit, now, outside):
         if left_s() < STEP_S:
             break
     if late := len(overdue(store, now - DAY_S)):

@@ -87,8 +87,6 @@ def delete(settings: Settings, *, yes: bool) -> None:
 
 # Dead letters
 
-_WAIT_S, _HIDDEN_S = 1, 600  # for the next message; while a message is worked on, nobody else gets it
-
 
 @click.command("replay")
 @click.option("--queue", required=True, metavar="URL", help="The queue DeadLetters of the template's outputs.")
@@ -99,12 +97,12 @@ def replay_command(settings: Settings, queue: str) -> None:
 
     What is done leaves the queue and the bucket; what fails again stays. Exit code 1 if anything stays.
     """
-    from aggregator.aws.dead_letters import aws_errors, client
+    from aggregator.aws.dead_letters import aws_errors, client, received
 
     failed = done = 0
     with aws_errors(), closing(open_store(settings.store)) as store:
         sqs = client("sqs")
-        while messages := _received(sqs, queue):
+        while messages := received(sqs, queue):
             for message in messages:
                 why = _replayed(message["Body"], store, settings)
                 done, failed = done + (not why), failed + bool(why)
@@ -117,33 +115,16 @@ def replay_command(settings: Settings, queue: str) -> None:
         raise SystemExit(1)
 
 
-def _received(sqs: Any, queue: str) -> list[dict[str, str]]:  # noqa: ANN401 - boto3 has no types
-    answer = sqs.receive_message(
-        QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=_WAIT_S, VisibilityTimeout=_HIDDEN_S
-    )
-    found: list[dict[str, str]] = answer.get("Messages", [])
-    return found
-
-
 def _replayed(body: str, store: Store, settings: Settings) -> str:
     """Process a message of the queue, and delete its batch from the bucket. Return why it failed, or nothing."""
-    from aggregator.aws.dead_letters import (
-        DeadLetter,
-        batch_place,
-        dead_of_batch,
-        dead_of_message,
-        delete_batch,
-        fetch_batch,
-    )
+    from aggregator.aws.dead_letters import DeadLetter, batch_place, dead_of, delete_batch
     from aggregator.aws.lambdas import Functions, level_steps
 
     letters: list[DeadLetter] = []
     functions = Functions(store, settings.timezone, letters.extend, retention_days=settings.retention_days)
     try:
         place = batch_place(body)
-        batch = fetch_batch(place) if place else None
-        dead = dead_of_message(body) if place is None else [dead_of_batch(batch)] if batch else []
-        for function, event in dead:
+        for function, event in dead_of(body):
             step = level_steps().get(function)
             answer = functions.propagate(step, event) if step else functions.ingest(event)
             if answer["batchItemFailures"]:

@@ -27,7 +27,7 @@ from aggregator.core.money import Cost, screen_text
 from aggregator.core.periods import Slot, check_period, iso_utc
 from aggregator.core.readings import check_device_id
 from aggregator.intake.refusals import Refusals
-from aggregator.settings import Settings, data_folder, default_store
+from aggregator.settings import WARNINGS, Settings, data_folder, default_store
 from aggregator.store import Store, open_store
 from aggregator.store.search import masked
 from aggregator.support.audit_entry import Entry
@@ -152,10 +152,10 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr(form: str) -> None:
-    """Log to stderr with the time, for long-running commands; `form` is text or json."""
+    """Log to stderr with the time, for long-running commands; `form` is that of WATTFALL_LOG."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=logging.WARNING if form == WARNINGS else logging.INFO, handlers=[handler])
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it logs every call
 
 

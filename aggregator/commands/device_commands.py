@@ -199,7 +199,7 @@ def device_token(settings: Settings, device_id: str, *, revoke: bool) -> None:
 
     A device that is not known yet is added.
     """
-    store = opened(settings)
+    store = opened(settings, may_create=not revoke)
     if revoke or store.device(check_id(device_id)):
         find_device(store, device_id)
     else:
@@ -229,7 +229,7 @@ def device_code(settings: Settings, device_ids: tuple[str, ...], file: IO[str] |
     A code is shown only once, works once, and expires in 30 days; an earlier one is void. A device that is not known
     yet is added. A device that belongs to a household gets none, and the others get theirs.
     """
-    store, now = opened(settings), int(time.time())
+    store, now = opened(settings, may_create=True), int(time.time())
     listed = [*device_ids, *(row[0].strip() for row in csv.reader(file or ()) if row and row[0].strip())]
     wanted = [one for one in dict.fromkeys(listed) if one != "device_id"]
     if not wanted:

@@ -16,7 +16,7 @@ from aggregator.erasure.erasure_requests import erased_again
 from aggregator.operations.backup import Copied, back_up, restore
 from aggregator.operations.systemd_units import processes, unit
 from aggregator.settings import Settings
-from aggregator.store import all_devices, file_of, open_store
+from aggregator.store import all_devices, open_store
 from aggregator.support.audit import Audit
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
@@ -47,7 +47,7 @@ def restore_command(settings: Settings, source: Path) -> None:
         click.echo(f"the former store is {former}; delete it when nothing is missed")
     found = 0
     with closing(open_store(url, may_create=False)) as store:
-        for line in erased_again(store, Audit(store, settings.audit_secrets), file_of(url), operator(), now):
+        for line in erased_again(store, Audit(store, settings.audit_secrets), settings, operator(), now):
             click.echo(line)
         drain(store)
         for device in all_devices(store):

@@ -16,7 +16,8 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S
 from aggregator.demo.feed import check_is_demo, fill, run_simulator
 from aggregator.demo.simulator import households
-from aggregator.erasure.erasure_requests import Note, due_erasures, note_for
+from aggregator.erasure.erasing import OutsideStore
+from aggregator.erasure.erasure_requests import due_erasures, outside_store
 from aggregator.intake.clocks import refuse_old
 from aggregator.intake.formats import FORMATS
 from aggregator.intake.formats.message import Content
@@ -112,12 +113,12 @@ def worker(settings: Settings, /, **broker: Any) -> None:  # noqa: ANN401 - opti
             store,
             settings.retention_days,
             stop,
-            census=_census(store, Audit(store, settings.audit_secrets), note_for(settings.store)),
+            census=_census(store, Audit(store, settings.audit_secrets), outside_store(settings)),
             take_in=_feed(store, settings, subscriber, broker, metrics).take_in if subscriber else None,
         )
 
 
-def _census(store: Store, audit: Audit, note: Note) -> Census:
+def _census(store: Store, audit: Audit, outside: OutsideStore) -> Census:
     """Return the census, and behind it the steps of erasures that are due, which go on in the next one.
 
     It writes the head of the audit to the log at the start, and then daily.
@@ -132,7 +133,7 @@ def _census(store: Store, audit: Audit, note: Note) -> Census:
         yield from fleet.census(store, now, store.backlog())
         for _ in under_way[0]:  # not `yield from`, which would end them with this census
             yield
-        under_way[0] = due_erasures(store, audit, now, note)
+        under_way[0] = due_erasures(store, audit, now, outside)
         for _ in under_way[0]:
             yield
 

@@ -1,10 +1,10 @@
 """Documents, live states and devices, and the encoding of documents.
 
 A document is one chart of one device: a day (its hours `h00..` and half hours `s00..`), a month (days `d01..`) or
-a year (months `m01..`). Its content depends only on energy and prices, so a repeated write changes nothing.
+a year (months `m01..`; of one that households share, a share each: `o20261112..`, see `occupancies.parts_above`). Its
+content depends only on energy and prices, so a repeated write changes nothing.
 
-A stored document has no standing charges: supply goes on where there is no document. `rates.with_charges` adds them to
-what is shown.
+A stored document has no standing charges: supply goes on where there is none. `rates.with_charges` adds them.
 
 The wire form is JSON, `{"z": time zone, "c": currency, "p": {part name: [fields of Part, fields of Cost, volume, check
 value]}}`. A device without a tariff has no currency and no costs. Only a gas meter has a volume v; where the energy is

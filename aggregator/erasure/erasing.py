@@ -5,10 +5,11 @@ repeated; an erasure that was stopped runs through all of them again. Of the era
 (`ErasedStay.boundaries`), since the days beside it are computed from them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
 import orjson
 
@@ -29,7 +30,7 @@ from aggregator.intake.imports.import_records import STANDING, imports_of, updat
 from aggregator.store import collections as rows
 from aggregator.store.collections import COLLECTIONS, Collection
 from aggregator.store.layers import OWN
-from aggregator.store.occupancies import erased_spans, occupancies, seen_instants, without_household
+from aggregator.store.occupancies import erased_spans, occupancies, seen_instants, shares, without_household
 from aggregator.store.port import READINGS, Change, Store
 from aggregator.support import audit_people
 from aggregator.support.audit import LEDGER, Audit, Who
@@ -38,6 +39,24 @@ from aggregator.waterfall.levels import Step, propagate
 MONTH_BLOCKS = 1488  # half hours of a step
 MONTH_DAYS = 31
 WORKER = Who("wattfall", "", "worker", "Wattfall")
+Note = Callable[[ErasurePlan], object]
+Copies = Callable[[Store, ErasurePlan], Iterator[str]]  # erases and scans; yields lines as `remains` does
+
+
+class OutsideStore(NamedTuple):
+    """What an erasure reaches beside the store."""
+
+    note: Note = lambda _: None  # what was erased, for a restore
+    copies: tuple[Copies, ...] = ()  # the cache of the web processes, and on AWS the dead letters
+
+
+def erased(store: Store, audit: Audit, plan: ErasurePlan, now: int, outside: OutsideStore) -> Iterator[str]:
+    """Erase what a plan names and scan for it, the store first; yield lines as `remains` does."""
+    for _ in erasing(store, audit, plan, now):
+        yield ""
+    yield from remains(store, plan, now)
+    for copies in outside.copies:
+        yield from copies(store, plan)
 
 
 def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator[None]:
@@ -53,10 +72,10 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         _erase_live(store, stay)
         _clear_quarantine(store, device, stay)
         yield
-        yield from erase_device_records(store, stay, now)
         told = audit.time_of(device, stay.span)
-        audit.erase_reasons(stay.device_id, told.start, min(told.end, now))
+        audit.erase_reasons(stay.device_id, told.start, min(told.end, now), _imported_files(store, stay))
         yield
+        yield from erase_device_records(store, stay, now)
     for person in plan.people:
         for name in person.ids:
             if audit_people.pseudonyms(store, name):
@@ -66,6 +85,12 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         yield from leave_household(store, plan.household)
         audit_people.forget(store, audit_people.household_id(plan.household))
     yield
+
+
+def _imported_files(store: Store, stay: ErasedStay) -> list[str]:
+    """Return the names of the files that told of the time; their records lose them after the audit."""
+    overlapping = [one for one in imports_of(store, stay.device_id) if one.first < stay.end and one.last >= stay.start]
+    return [one.file for one in overlapping if one.file]
 
 
 def _present_stays(store: Store, plan: ErasurePlan) -> Iterator[tuple[Device, ErasedStay]]:
@@ -224,6 +249,7 @@ def _left_documents(store: Store, device: Device, stay: ErasedStay) -> Iterator[
             below = periods.children(row.name, period).items() if row.child else ()
             inside = [name for name, one in below if first <= periods.days(row.child, one)[0] <= last]
             inside = [name for name in inside if periods.days(row.child, dict(below)[name])[1] <= last]
+            inside += shares((max(first, own[0]), min(last, own[1])))
             if (first <= own[0] and own[1] <= last) or (document and any(name in document.parts for name in inside)):
                 yield f"the {row.name} {period} of {device.device_id}"
         yield ""

@@ -1,7 +1,9 @@
 """Erasures that are asked for, under way, or done: by a command, or by the household and the worker.
 
 A request waits WAIT_DAYS, in which one click takes it back. What has begun goes on after a crash, from the plan in its
-record. Caches of the web processes forget within an hour; then it is looked at once more, and the record goes.
+record until the proof is whole: what could not be scanned counts as left. The store forgets first, then the cache that
+web processes share, else a page could fill it again. A cache in a web process forgets within AGAIN_S, and the access
+check is in front of it. Then all is looked at once more, and the record goes.
 
 What was erased is noted beside a SQLite file, in a list that `wattfall restore` reads: an older backup has it again.
 The list has ids of devices and accounts, and times; no name.
@@ -22,8 +24,9 @@ import orjson
 from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, Damaged, StoreReplaced, WattfallError
 from aggregator.core.periods import DAY_S, HOUR
-from aggregator.erasure.erasing import WORKER, erasing, remains
+from aggregator.erasure.erasing import WORKER, Copies, Note, OutsideStore, erased
 from aggregator.erasure.erasure_plan import ErasurePlan, household_of, make_plan, people_of, plan_from_text
+from aggregator.erasure.erasure_rules import forget_cached
 from aggregator.settings import Settings
 from aggregator.store import file_of
 from aggregator.store.collections import ERASURES
@@ -32,12 +35,12 @@ from aggregator.support.actions import record_erasure
 from aggregator.support.audit import Audit, Who
 
 WAIT_DAYS = 7
-AGAIN_S = HOUR + 600  # from the erasure to the last look: cached answers live for an hour
+AGAIN_S = HOUR + 600  # from the erasure to the last look: as long as a web process holds cached answers
 RECOVERY_DAYS = 35  # of DynamoDB's point-in-time recovery
 PAGE = 500
 _ASKED, _TAKEN_BACK, _BEGINS, _BEGUN, _AGAIN = "asked", "taken back", "begins", "begun", "again"
 _RESTORED = "a restored backup had it again"
-Note = Callable[[ErasurePlan], object]
+LETTERS_DAYS = 15  # until a dead letter expires, and a batch in the bucket
 log = logging.getLogger("wattfall.erasure")
 
 
@@ -166,19 +169,17 @@ def _begun(
     return plan
 
 
-def carry_out(store: Store, audit: Audit, plan: ErasurePlan, now: int, note: Note) -> Iterator[str]:
+def carry_out(store: Store, audit: Audit, plan: ErasurePlan, now: int, outside: OutsideStore) -> Iterator[str]:
     """Erase and prove it, in short steps; yield what is left, a line each, and empty lines between the steps.
 
     Without a line the erasure is done; a last look follows after AGAIN_S.
     """
-    for _ in erasing(store, audit, plan, now):
-        yield ""
     left = 0
-    for line in remains(store, plan, now):
+    for line in erased(store, audit, plan, now, outside):
         left += bool(line)
         yield line
     if not left:
-        note(plan)
+        outside.note(plan)
         again = ErasurePlan("", plan.stays, ())
         key = f"{_last_look(plan.household)}{token_hex(8)}"
         store.put_record(ERASURES.of(), key, ErasureRequest(_AGAIN, now + AGAIN_S, again.to_text()).body)
@@ -187,7 +188,7 @@ def carry_out(store: Store, audit: Audit, plan: ErasurePlan, now: int, note: Not
             yield ""
 
 
-def due_erasures(store: Store, audit: Audit, now: int, note: Note) -> Iterator[None]:
+def due_erasures(store: Store, audit: Audit, now: int, outside: OutsideStore) -> Iterator[None]:
     """Carry out what is due at `now` (UTC seconds), in short steps. Faults are logged; the next call tries again."""
     for key, body in store.records(ERASURES.of(), limit=PAGE, with_damaged=True):
         try:
@@ -195,26 +196,26 @@ def due_erasures(store: Store, audit: Audit, now: int, note: Note) -> Iterator[N
             if request.state == _TAKEN_BACK:
                 store.drop_record(ERASURES.of(), key)
             elif request.state in (_BEGINS, _BEGUN) or request.at <= now:
-                yield from _carried_out(store, audit, key, body, now, note)
+                yield from _carried_out(store, audit, key, body, now, outside)
         except StoreReplaced:
             raise
         except WattfallError as error:
             log.error("the erasure %s waits: %s", key, error)
 
 
-def _carried_out(store: Store, audit: Audit, key: str, body: str, now: int, note: Note) -> Iterator[None]:
+def _carried_out(store: Store, audit: Audit, key: str, body: str, now: int, outside: OutsideStore) -> Iterator[None]:
     request = ErasureRequest.of(body)
     is_again = request.state == _AGAIN
     if is_again:
         plan = plan_from_text(request.plan)
-        steps = _looked_at_again(store, audit, plan, now)
+        steps = _looked_at_again(store, audit, plan, now, outside)
     else:
         why = "the household asked for it"
         begun = _begun(store, audit, body, partial(make_plan, store, key, may_be_empty=True), WORKER, why, now)
         if begun is None:  # taken back since it was read
             return
         plan = begun
-        steps = carry_out(store, audit, plan, now, note)
+        steps = carry_out(store, audit, plan, now, outside)
     left = 0
     for line in steps:
         if line:
@@ -227,10 +228,8 @@ def _carried_out(store: Store, audit: Audit, key: str, body: str, now: int, note
         store.drop_record(ERASURES.of(), key)
 
 
-def _looked_at_again(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator[str]:
-    for _ in erasing(store, audit, plan, now):
-        yield ""
-    yield from remains(store, plan, now)
+def _looked_at_again(store: Store, audit: Audit, plan: ErasurePlan, now: int, outside: OutsideStore) -> Iterator[str]:
+    yield from erased(store, audit, plan, now, outside)
     for _ in store.scrub():
         yield ""
 
@@ -238,12 +237,12 @@ def _looked_at_again(store: Store, audit: Audit, plan: ErasurePlan, now: int) ->
 # Copies that forget later
 
 
-def forgotten_when(settings: Settings, url: str, household: str, now: int) -> Iterator[str]:
+def forgotten_when(settings: Settings, household: str, now: int) -> Iterator[str]:
     """Yield lines for people: when copies of the store will have forgotten a household that was erased at `now`."""
-    if not url.startswith("sqlite:"):
-        day = periods.day_of(now + RECOVERY_DAYS * DAY_S, "UTC")
+    if not settings.store.startswith("sqlite:"):
+        day, expired = (periods.day_of(now + days * DAY_S, "UTC") for days in (RECOVERY_DAYS, LETTERS_DAYS))
         yield f"point-in-time recovery can bring it back until {day} ({RECOVERY_DAYS} days), the streams until tomorrow"
-        yield "dead letters that tell of it: `wattfall replay` empties the queue and the bucket, and they are refused"
+        yield f"dead letters that --dead-letters did not scan have expired on {expired}; a replay of them is refused"
         again = f"wattfall household erase {household} --confirm {household}"
         yield f"after a recovery to a time before now run `{again}` again"
         return
@@ -251,12 +250,17 @@ def forgotten_when(settings: Settings, url: str, household: str, now: int) -> It
         day = periods.day_of(now + settings.backups_kept * DAY_S, "UTC")
         yield f"the backups in {settings.backup_dir} have it until {day} (WATTFALL_BACKUP_DAYS={settings.backups_kept})"
     yield "copies that you made yourself have it until you delete them; `wattfall restore` erases it from them again"
-    yield "web processes hold cached charts for up to an hour; the worker looks once more after that"
+    yield "web processes have answers in memory for 70 minutes, which nobody gets; then the worker looks once more"
 
 
-def note_for(url: str) -> Note:
-    """Return what notes an erasure where a restore finds it; nothing on DynamoDB, whose recovery makes new tables."""
-    return note_beside(file_of(url)) if url.startswith("sqlite:") else lambda _: None
+def outside_store(settings: Settings, *more: Copies) -> OutsideStore:
+    """Return what lies beside the store by the settings, and more copies.
+
+    A note lies beside a SQLite file. DynamoDB needs none, since its recovery makes new tables.
+    """
+    url = settings.store
+    note = note_beside(file_of(url)) if url.startswith("sqlite:") else lambda _: None
+    return OutsideStore(note, (partial(forget_cached, settings.cache), *more))
 
 
 # After a restore
@@ -280,21 +284,18 @@ def note_beside(path: Path) -> Note:
     return note
 
 
-def erased_again(store: Store, audit: Audit, path: Path, who: Who, now: int) -> Iterator[str]:
+def erased_again(store: Store, audit: Audit, settings: Settings, who: Who, now: int) -> Iterator[str]:
     """Carry out what a restored backup has undone again, by the list beside a file; yield a line for each."""
+    path, outside = file_of(settings.store), outside_store(settings)._replace(note=lambda _: None)
     file = list_beside(path)
     for line in file.read_bytes().splitlines() if file.exists() else ():
         stays, people = orjson.loads(line)
         for plan in _plans_again(store, audit, stays, people, who, now):
-            steps = carry_out if plan.household else _people_again
-            left = [one for one in steps(store, audit, plan, now, lambda _: None) if one]
+            steps = carry_out if plan.household else _looked_at_again
+            left = [one for one in steps(store, audit, plan, now, outside) if one]
             yield from (f"an erasure has left {one}" for one in left)
             if not left:
                 yield f"erased again: {len(plan.stays)} times of devices, {len(plan.people)} accounts"
-
-
-def _people_again(store: Store, audit: Audit, plan: ErasurePlan, now: int, _note: Note) -> Iterator[str]:
-    return _looked_at_again(store, audit, plan, now)
 
 
 def _plans_again(

@@ -1,19 +1,22 @@
 """What an erasure does to the records of each collection: one rule a row of `collections`, and none may be missing.
 
 A rule of a device takes the erased stay, the key and the body of a record; it returns the body that stays, or None.
-A collection without personal data says why in FREE. The tables beside the records are in TABLES.
+A collection without personal data says why in FREE. The tables beside the records are in TABLES. The cache that web
+processes share is emptied and scanned at the end (`forget_cached`).
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import orjson
 
 from aggregator.core import periods
+from aggregator.core.documents import Device
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import DAY_S, FOR_EVER
-from aggregator.erasure.erasure_plan import ErasedStay, Resident
+from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, Resident
 from aggregator.intake.refusals import UNKNOWN
 from aggregator.store import collections as rows
 from aggregator.store.collections import Collection
@@ -93,7 +96,7 @@ WALKED = {
     *(rows.ESTIMATED_GAPS, rows.SPOOL, rows.REFUSED_DAYS, rows.CLAIMS),
     *(rows.AUDIT, rows.AUDIT_OF_DEVICE, rows.AUDIT_OF_PERSON, rows.AUDIT_CARDS, rows.AUDIT_PEOPLE),
     *(rows.USERS, rows.EMAILS, rows.INVITED, rows.AUDIT_GRANTS, rows.AUDIT_SEARCHES, rows.ATTEMPTS),
-    *(rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.API_KEYS, rows.API_USES, rows.ERASURES),
+    *(rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.API_KEYS, rows.API_USES, rows.EXPORTS, rows.ERASURES),
 }
 FREE: Mapping[Collection, str] = {
     rows.AUDIT_DAYS: "numbers of entries",
@@ -245,3 +248,58 @@ def leave_household(store: Store, household: str) -> Iterator[None]:
 def household_keys(body: str | None, household: str) -> list[list[object]]:
     """Return the API keys of a household in a record, as `dashboard.accounts` writes them."""
     return [one for one in orjson.loads(body or "[]") if household and one[4] == household]
+
+
+# The cache that web processes share
+
+_REDIS_WAIT_S = 2
+_REDIS_PAGE = 1000  # keys of a step
+_OWNER = re.compile(rb"\('\w+', '([^']+)', ")  # the device in a `cache_key`
+
+
+def cache_key(kind: str, device: Device, *rest: object) -> str:
+    """Return the key of a cached answer about a device. An erasure changes it: no answer from before is read again."""
+    return repr((kind, device.device_id, device.seen, device.erased, *rest))
+
+
+def forget_cached(url: str, store: Store, plan: ErasurePlan) -> Iterator[str]:
+    """Delete the cached answers about the devices of a plan, then scan every key and value of the cache at a URL.
+
+    Yield a line for each entry that is left, or for a cache that cannot be scanned, and empty lines between steps. Call
+    it after the store has forgotten, else a page could cache an answer again. What a page caches under the key that is
+    valid since the erasure is no answer from before it.
+    """
+    if not url:
+        return
+    from redis import Redis, RedisError
+
+    devices = {one.device_id: store.device(one.device_id) for one in plan.stays}
+    valid = {name.encode(): (one.erased if one else "").encode() or b"\0" for name, one in devices.items()}
+    names = [name.encode() for person in plan.people for name in person.ids]
+    try:
+        with Redis.from_url(url, socket_timeout=_REDIS_WAIT_S, socket_connect_timeout=_REDIS_WAIT_S) as cache:
+            for keys in _key_pages(cache):
+                if gone := [key for key in keys if _owner(key) in valid]:
+                    cache.delete(*gone)
+                yield ""
+            for keys in _key_pages(cache):
+                for key, value in zip(keys, cache.mget(keys) if keys else (), strict=True):
+                    if valid.get(_owner(key), b"") not in key or any(name in key + (value or b"") for name in names):
+                        yield f"the cached answer {key.decode(errors='replace')}"
+                yield ""
+    except (RedisError, OSError) as error:
+        yield f"the cache, which was not scanned: WATTFALL_CACHE cannot be reached ({error})"
+
+
+def _key_pages(cache: Any) -> Iterator[list[bytes]]:  # noqa: ANN401 - redis may be missing
+    """Yield the keys of all answers, also those that another version of the web process has cached."""
+    cursor = -1
+    while cursor:
+        cursor, keys = cache.scan(max(cursor, 0), "wattfall *", _REDIS_PAGE)
+        yield keys
+
+
+def _owner(key: bytes) -> bytes:
+    """Return the device to which a cached answer belongs; empty for none."""
+    found = _OWNER.search(key)
+    return found[1] if found else b""

@@ -169,6 +169,8 @@ ATTEMPTS = Collection(
 API_KEYS = Collection("api/keys", "user", "person", FOR_EVER, "hashes of a person's API keys")
 API_USES = Collection("api/uses", "user", "person", FOR_EVER, "when a person's API keys were used last")
 
+EXPORTS = Collection("exports", "user", "person", HOUR, "how far a person's last download of everything is")
+
 # Erasure: `aggregator.erasure`
 
 ERASURES = Collection(
@@ -206,7 +208,7 @@ COLLECTIONS: tuple[Collection, ...] = (
     *(AUDIT_CARDS, AUDIT_PEOPLE, AUDIT_SEARCHES),
     *(TARIFF_BEFORE, FLEET, FLEET_DAYS, FLEET_DEVICES),
     *(USERS, EMAILS, IDENTITIES, INVITATIONS, INVITED, SESSIONS, ATTEMPTS),
-    *(API_KEYS, API_USES),
+    *(API_KEYS, API_USES, EXPORTS),
     *(ERASURES, MARKS),
 )
 

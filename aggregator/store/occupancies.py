@@ -1,19 +1,21 @@
 """Who lives at the home of a device, from which local day to which. Pure.
 
 The registry holds the present household and its first day (`Device.occupied_from`), and the occupancies before as JSON.
-A meter runs on when people move: its registers, its charts and what support sees know no households. A household sees
-the days of its own occupancy only (`seen_by`, `own_days`), and each day costs by the tariff of its own occupancy.
+A meter runs on when people move: its registers and what support sees know no households. A household sees the days of
+its own occupancy only (`seen_by`, `own_days`), and each day costs by the tariff of its own occupancy. The waterfall
+writes what each occupancy has of a shared month into the year (`parts_above`), so that any chart is one read.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import date
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import orjson
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document
+from aggregator.core.documents import EMPTY, Device, Document, Part
 from aggregator.core.errors import ConfigurationError, Phrase, Refused
 from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY, Window
 from aggregator.core.readings import Interval, Reading
@@ -133,32 +135,60 @@ def is_over(device: Device) -> bool:
 def own_days(device: Device, read: Callable[[str, str], Document | None]) -> Callable[[str, str], Document | None]:
     """Return a read of stored documents that knows only the days that the viewer of a device may see.
 
-    `read` takes a level and a period. A chart of which some days are another's keeps its own parts; a part that is
-    shared, as a month of a year, is replaced by the total of its own days: one read more.
+    `read` takes a level and a period.
     """
     if device.seen is None:
         return read
     seen = device.seen
 
     def own(level: str, period: str) -> Document | None:
-        days = periods.days(level, period)
-        if common(days, seen) is None:
-            return None
-        document = read(level, period)
-        if document is None or common(days, seen) == days:
-            return document
-        child, parts = periods.LEVELS[level].child, dict(document.parts)
-        for name, below in periods.children(level, period).items():
-            inside = periods.days(child, below)
-            if common(inside, seen) == inside:
-                continue
-            parts.pop(name, None)
-            shared = own(child, below) if common(inside, seen) else None
-            if shared is not None:
-                parts[name] = shared.total
-        return replace(document, parts=parts) if parts else None
+        document = read(level, period) if common(periods.days(level, period), seen) else None
+        return _own_parts(document, seen) if document else None
 
     return own
+
+
+def _own_parts(document: Document, stay: Span) -> Document | None:
+    """Return a stored document as the household of a stay sees it: the parts of its own days; None without data."""
+    days = periods.days(document.level, document.period)
+    if common(days, stay) == days:
+        return document
+    child, parts = periods.LEVELS[document.level].child, {}
+    for name, below in periods.children(document.level, document.period).items():
+        inside = periods.days(child, below)
+        if own := common(inside, stay):
+            parts[name] = document.part(name if own == inside else _share(own[0]))
+    known = {name: part for name, part in parts.items() if not part.is_empty}
+    return replace(document, parts=known) if known else None
+
+
+def parts_above(device: Device, level: str, period: str, document: Document | None) -> dict[str, Part | None]:
+    """Return the parts that a period has in the document of the longer `level`; None for one without data.
+
+    A period that households share, as the month of a move, has its total there, and beside it a share for each of their
+    stays, so that one read tells each household its year.
+    """
+    days = periods.days(periods.LEVELS[level].child, period)
+    found: dict[str, Document | None] = {periods.part_in(level, period): document}
+    if occupancies(device)[0].days != (FIRST_DAY, LAST_DAY) and days[0] != days[1]:
+        found |= dict.fromkeys(shares(days))
+        for one in occupancies(device):
+            own = common(days, one.days)
+            if own and own != days:
+                found[_share(own[0])] = _own_parts(document, one.days) if document else None
+    totals = {name: one.total if one else EMPTY for name, one in found.items()}
+    return {name: None if total.is_empty else total for name, total in totals.items()}
+
+
+def shares(days: Span) -> list[str]:
+    """Return the names of all shares that a document can have for stays from some days."""
+    first, last = map(date.fromisoformat, days)
+    return [_share(date.fromordinal(day).isoformat()) for day in range(first.toordinal(), last.toordinal() + 1)]
+
+
+def _share(first: str) -> str:
+    """Return the name of a share, by its first day; no chart has parts with its letter."""
+    return f"o{first.replace('-', '')}"
 
 
 # Erased times

@@ -18,8 +18,8 @@ completes later entries first.
 """
 
 import logging
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from secrets import token_hex
 from typing import NamedTuple
 
@@ -49,23 +49,15 @@ from aggregator.support.audit_entry import (
 )
 from aggregator.support.audit_entry import Action as Action
 from aggregator.support.audit_entry import Entry as Entry
+from aggregator.support.audit_entry import Seen as Seen
 from aggregator.support.audit_entry import Who as Who
 
 GRANT_HOURS = rows.AUDIT_GRANTS.lifetime_s // HOUR  # a look-up lasts a shift
 TRIES = 50  # attempts of a write against concurrent writers
 PAGE = 1000
+AT_ONCE = 100  # entries that a household's page reads at once
 LEDGER, _DAYS, _HEAD = rows.AUDIT.of(), rows.AUDIT_DAYS.of(), rows.AUDIT_HEAD.of()
 log = logging.getLogger("wattfall.audit")
-
-
-class Seen(NamedTuple):
-    """An entry for the household that it is about."""
-
-    at: int  # UTC seconds
-    by: str  # role and short name
-    action: str
-    reason: str
-    details: Mapping[str, str]
 
 
 class Head(NamedTuple):
@@ -140,16 +132,16 @@ class Audit:
         self.append(who, "forget", "", reason, now, dict.fromkeys(known, "forgotten"))
         return len(audit_people.forget(self.store, person))
 
-    def erase_reasons(self, device_id: str, start: int, end: int) -> None:
-        """Delete the reasons of a device's entries from `start` to before `end` (UTC seconds); the chain verifies.
+    def erase_reasons(self, device_id: str, start: int, end: int, files: Sequence[str] = ()) -> None:
+        """Delete the reasons of a device's entries from `start` to before `end` (UTC seconds), and of imports of files.
 
-        The copy of the device is the last to change, so that a repeated call finds what is left.
+        The chain verifies. The copy of the device is the last to change, so that a repeated call finds what is left.
         """
-        place = of_device(device_id)
+        place, ends = of_device(device_id), tuple(f": {one}" for one in files)
         for page in rows.record_pages(self.store, place):
             for key, body in page:
                 entry, left = parse_entry(key, body), without_reason(body)
-                if entry and start <= entry.at < end and left != body:
+                if entry and (start <= entry.at < end or entry.reason.endswith(ends)) and left != body:
                     for one in (LEDGER, of_person(entry.person), place):
                         self.store.put_record(one, key, left)
 
@@ -177,20 +169,25 @@ class Audit:
         def is_asked(one: Entry) -> bool:
             return (not people or one.person in people) and device_id in ("", one.device_id) and is_wanted(one)
 
-        found = [one for place in places for one in self._listed(place, low, high, limit, is_asked)]
+        found = [one for place in places for one in islice(self._listed(place, low, high, is_asked, limit), limit)]
         newest = sorted(found, key=lambda one: one.number, reverse=True)[:limit]
         return list(map(audit_people.naming(self.store), newest))
 
-    def seen_by_staff(self, device: Device, limit: int) -> list[Seen]:
-        """Return what others did in the stay of a device's viewer, newest first, as the household reads it."""
+    def seen_by_staff(self, device: Device) -> Iterator[Seen]:
+        """Yield what others did in the stay of a device's viewer, newest first, as the household reads it."""
         time = self.time_of(device, seen_instants(device))
-        found = self.entries(
-            device_id=device.device_id,
-            last_day=periods.day_of(time.end, "UTC") if time.end < FOR_EVER else None,
-            limit=limit,
-            is_wanted=lambda one: one.role != HOUSEHOLD and time.start <= one.at < time.end,
+        self.complete_head()
+        last_day = periods.day_of(time.end, "UTC") if time.end < FOR_EVER else None
+        low, high = self._numbers(periods.day_of(time.start, "UTC"), last_day)
+        found = self._listed(
+            of_device(device.device_id),
+            low,
+            high,
+            lambda one: one.role != HOUSEHOLD and time.start <= one.at < time.end,
+            at_once=AT_ONCE,
         )
-        return [Seen(one.at, one.who.shown, one.action, one.reason, one.details) for one in found]
+        for one in map(audit_people.naming(self.store), found):
+            yield Seen(one.at, one.who.shown, one.action, one.reason, one.details)
 
     def time_of(self, device: Device, stay: Window) -> Window:
         """Return the time in which entries about a device tell of the household that lives there in `stay`."""
@@ -204,9 +201,13 @@ class Audit:
         if at in (0, FOR_EVER):
             return at
         day, since = periods.day_of(at, device.timezone), periods.day_of(at, "UTC")
-        newest = self.entries(device_id=sender_of(device.device_id), first_day=since, limit=sys.maxsize)
-        moves = (one.at for one in newest if one.details.get(audit_people.MOVED_FROM) == day)
-        return max(at, next(moves, at))
+        moves = self.entries(
+            device_id=sender_of(device.device_id),
+            first_day=since,
+            limit=1,
+            is_wanted=lambda one: one.details.get(audit_people.MOVED_FROM) == day,
+        )
+        return max([at, *(one.at for one in moves)])
 
     def head(self) -> Head:
         """Return the last complete entry."""
@@ -218,14 +219,15 @@ class Audit:
         head = self.head()
         log.info("head %s; `wattfall audit --check %s` proves that nothing before was rewritten", head, head)
 
-    def _listed(self, place: str, low: str, high: str, limit: int, is_asked: Callable[[Entry], bool]) -> list[Entry]:
-        found: list[Entry] = []
-        while len(found) < limit and low <= high:
-            if not (page := self.store.records(place, low, high, min(limit, PAGE), newest_first=True)):
-                break
-            found += [one for record in page if is_asked(one := decode(record.body)) and self._is_whole(one, record)]
+    def _listed(
+        self, place: str, low: str, high: str, is_asked: Callable[[Entry], bool], at_once: int = PAGE
+    ) -> Iterator[Entry]:
+        """Yield the asked entries of a collection, newest first, a page at a time."""
+        while low <= high and (page := self.store.records(place, low, high, min(at_once, PAGE), newest_first=True)):
+            for record in page:
+                if is_asked(one := decode(record.body)) and self._is_whole(one, record):
+                    yield one
             high = key_of(int(page[-1].key) - 1)
-        return found
 
     def _is_whole(self, entry: Entry, copy: Record) -> bool:
         """Whether a writer of the chain made a copy."""

@@ -143,6 +143,16 @@ def check_reason(reason: str) -> str:
     return text
 
 
+class Seen(NamedTuple):
+    """An entry for the household that it is about."""
+
+    at: int  # UTC seconds
+    by: str  # role and short name
+    action: str
+    reason: str
+    details: Mapping[str, str]
+
+
 def key_of(number: int) -> str:
     """Return a number as a key; keys sort like numbers."""
     return f"{number:012d}"

@@ -53,7 +53,7 @@ NAMED = 10  # a message names this many bad rows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP = timedelta(seconds=HALF_HOUR)
-_YEARS = range(2000, 2200)
+YEARS = range(2000, 2200)
 _MS = 10**11  # numbers of milliseconds since 1970 are greater, numbers of seconds smaller
 _QUARTERS = "is not on a half hour of UTC; prices of quarter hours cannot be taken yet, only of whole half hours"
 
@@ -217,8 +217,8 @@ def _instant(value: object, what: str, is_utc: bool) -> int:
         raise ConfigurationError(f"{what} is {shown(value)}; it must be a time like 2026-03-29T00:30:00Z") from None
     if rest:
         raise ConfigurationError(f"{what} {shown(value)} {_QUARTERS}")
-    if moment.year not in _YEARS:
-        raise ConfigurationError(f"{what} {shown(value)} is not in the years {_YEARS[0]} to {_YEARS[-1]}")
+    if moment.year not in YEARS:
+        raise ConfigurationError(f"{what} {shown(value)} is not in the years {YEARS[0]} to {YEARS[-1]}")
     return halves * HALF_HOUR
 
 

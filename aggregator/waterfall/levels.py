@@ -14,10 +14,11 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, Device, Part
+from aggregator.core.documents import Device, Part
 from aggregator.core.energy import Evidence
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, Window
+from aggregator.store.occupancies import parts_above
 from aggregator.store.port import READINGS, Change, Store
 from aggregator.waterfall.gap_records import put_records, whole_gaps
 from aggregator.waterfall.pricing import PRICES, currency_of, priced, whole_day
@@ -153,13 +154,12 @@ def clusters(starts: Sequence[int], together: int = TOGETHER) -> Iterator[tuple[
 
 def _propagate_document(store: Store, step: Step, device: Device, period: str) -> None:
     child = store.document(step.feed, device.device_id, period)
-    total = child.total if child else EMPTY
     store.merge_parts(
         step.level,
         device.device_id,
         periods.containing(step.level, step.feed, period),
         child.timezone if child else device.timezone,
-        {periods.part_in(step.level, period): None if total.is_empty else total},
+        parts_above(device, step.level, period, child),
         child.currency if child else currency_of(device),
     )
 
@@ -203,7 +203,7 @@ def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Win
         if whole == hours:
             break
         hours = affected.hours(whole)
-        half_hours = StoredHalfHours(store, device, hours)
+    half_hours = StoredHalfHours(store, device, hours)
     found = computed(store, device, half_hours, Evidence(affected.readings, affected.intervals))
     put_records(store, device.device_id, (), found.first)
     log_backfill(store, device, found.halves, int(time.time()))

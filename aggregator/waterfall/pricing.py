@@ -126,7 +126,7 @@ def change_tariff(store: Store, device: Device, new: Tariff | None) -> int:
 
 
 def move(store: Store, device: Device, household: str, first: str) -> None:
-    """Give a device and its second meters to another household from a local day on; mark the days to price again.
+    """Give a device and its second meters to another household from a local day on; mark what to price and carry again.
 
     Raises ConfigurationError as `occupancies.moved` does.
     """
@@ -138,6 +138,13 @@ def move(store: Store, device: Device, household: str, first: str) -> None:
             store.put_device(one)
             days = [day for day in store.periods("day", one.device_id) if day >= first]
             store.mark(PRICES, one.device_id, days)
+            mark_above(store, one)
+
+
+def mark_above(store: Store, device: Device) -> None:
+    """Mark the documents of a device above its days, so that each is carried to the one above it again."""
+    for level in periods.feed_levels()[1:]:
+        store.mark(level, device.device_id, store.periods(level, device.device_id))
 
 
 def add_prices(store: Store, device: Device, series: Series) -> int:

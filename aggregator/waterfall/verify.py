@@ -16,13 +16,13 @@ from aggregator.core.energy import Evidence
 from aggregator.core.errors import Damaged
 from aggregator.core.live import FIELD_INSTANTS
 from aggregator.core.periods import FOR_EVER, Window, block_start
-from aggregator.store.occupancies import erased_spans
+from aggregator.store.occupancies import erased_spans, parts_above, shares
 from aggregator.store.port import Store
 from aggregator.tariffs.gas import conversion_of
 from aggregator.waterfall.closure import open_sums
 from aggregator.waterfall.gap_records import whole_gaps
 from aggregator.waterfall.levels import computed_half_hours, recompute
-from aggregator.waterfall.pricing import change_conversion, open_parts, priced
+from aggregator.waterfall.pricing import change_conversion, mark_above, open_parts, priced
 from aggregator.waterfall.stored_half_hours import is_old
 
 
@@ -87,18 +87,21 @@ def _wrong_day(store: Store, device: Device, day: str, expected: dict[str, Part]
 
 def _wrong_totals(store: Store, device: Device, level: str, now: int) -> Iterator[str]:
     child = periods.LEVELS[level].child
-    expected: dict[str, dict[str, Part]] = {}
+    expected: dict[str, dict[str, Part | None]] = {}
     for period in store.periods(child, device.device_id):
         document = store.document(child, device.device_id, period)
-        if document:
-            parent = expected.setdefault(periods.containing(level, child, period), {})
-            parent[periods.part_in(level, period)] = document.total
+        parent = expected.setdefault(periods.containing(level, child, period), {})
+        parent |= parts_above(device, level, period, document)
     for period in sorted({*expected, *store.periods(level, device.device_id)}):
         document = store.document(level, device.device_id, period)
         stored = document.parts if document else {}
         wanted = expected.get(period, {})
         zones = {device.timezone, document.timezone if document else device.timezone}
-        for name in sorted({*stored, *wanted} - open_parts(level, period, zones, now).keys()):
+        still_open = open_parts(level, period, zones, now)
+        waiting = still_open.keys() | {
+            name for below in still_open.values() for name in shares(periods.days(child, below))
+        }
+        for name in sorted({*stored, *wanted} - waiting):
             yield from _wrong(device, level, period, name, stored.get(name), wanted.get(name))
 
 
@@ -132,8 +135,7 @@ def rebuild(store: Store, device: Device, first_day: str | None, last_day: str |
             store.step(partial(recompute, store, device, periods.window("day", day, device.timezone)))
     with store.transaction():  # unchanged days too: the documents above them may be wrong
         store.mark("day", device.device_id, days)
-        for level in periods.feed_levels()[1:]:
-            store.mark(level, device.device_id, store.periods(level, device.device_id))
+        mark_above(store, device)
     if not first_day and not last_day:
         store.clear_quarantine(device.device_id)
     return len(computable)

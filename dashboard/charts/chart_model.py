@@ -66,20 +66,21 @@ class Measure:
         """Return an amount for readers."""
         return Amount(lang.money(amount, self.currency), "") if self.currency else words.energy(amount, lang)
 
-    def on_axis(self, amount: int, lang: Language) -> str:
-        """Return an amount without the axis's unit; a few Wh beside an axis of kWh keep theirs."""
-        found = self.format(amount, lang)
-        return found.number if found.unit == self.unit(lang) else str(found)
-
     def balance(self, amount: int, lang: Language) -> Amount:
         """Return what is to pay, or the energy; money that the home gets is `£20.11 in credit`."""
         if self.currency and amount < 0:
             return Amount(lang.money(-amount, self.currency), lang.say("in credit"))
         return self.format(amount, lang)
 
-    def unit(self, lang: Language) -> str:
-        """Return the unit at the axis."""
-        return lang.symbol(self.currency) if self.currency else "kWh"
+    def unit(self, lang: Language, tallest: float = 1) -> str:
+        """Return the unit at the axis, the one in which `format` tells the tallest bar, which is drawn in kWh."""
+        is_small = round(tallest * 1000) < words.SMALL_WH
+        return lang.symbol(self.currency) if self.currency else "Wh" if is_small else "kWh"
+
+    def on_axis(self, amount: int, unit: str, lang: Language) -> str:
+        """Return an amount without the axis's unit; a few Wh beside an axis of kWh keep theirs."""
+        found = self.format(amount, lang)
+        return found.number if found.unit == unit else str(found)
 
 
 def measure_of(view: View, currency: str) -> Measure:

@@ -56,18 +56,20 @@ def figure(chart: Chart, lang: Language) -> Figure:
     The compared period is an outline behind the bars; the price of a day is a thin stepped line over cheap bands.
     """
     scale = scale_of(chart)
+    unit = "" if chart.is_empty else chart.measure.unit(lang, max(scale.high, -scale.low))
     steps = axis_steps(scale.low, scale.high)
+    ticks = [_tick(step, chart, unit, lang) for step in steps]
     overlay = {"overlaying": "y", "visible": False, "fixedrange": True}
     layout = {
         "template": TEMPLATE,
         "xaxis": {"range": [-0.5, len(chart.columns) - 0.5]},
-        "yaxis": {"range": scale.range(), "tickvals": steps, "ticktext": [_tick(step, chart, lang) for step in steps]},
+        "yaxis": {"range": scale.range(), "tickvals": steps, "ticktext": ticks},
         "yaxis2": {**overlay, "range": [0, 1]},
         "yaxis3": {**overlay, "range": scale.range()},
         "yaxis4": {**overlay, "range": scale.range(scale.price)},
         "annotations": [
-            axis_unit("" if chart.is_empty else chart.measure.unit(lang)),  # beside prices each step has its unit
-            *_peak(chart, lang),
+            axis_unit(unit),  # beside prices each step has its unit
+            *_peak(chart, unit, lang),
             *_price_labels(chart, scale, lang),
             *_shift(chart, lang),
         ],
@@ -241,11 +243,11 @@ def _negative(amount: int | None) -> int | None:
     return -amount if amount else None
 
 
-def _tick(step: float, chart: Chart, lang: Language) -> str:
+def _tick(step: float, chart: Chart, unit: str, lang: Language) -> str:
     """Return the label of an axis step, without sign; words give the direction of energy."""
     if chart.is_empty:
         return lang.price(round(Decimal(f"{step:.9f}").scaleb(UNIT_PLACES)), chart.currency)
-    text = Decimal(f"{abs(step):.9f}").normalize()
+    text = Decimal(f"{abs(step) * (1000 if unit == 'Wh' else 1):.9f}").normalize()
     return lang.number(text, max(0, -int(text.as_tuple().exponent)))
 
 
@@ -255,13 +257,13 @@ def axis_unit(text: str) -> dict[str, Any]:
     return {"text": text, "showarrow": False, "xshift": -5, **place}
 
 
-def _peak(chart: Chart, lang: Language) -> list[dict[str, Any]]:
+def _peak(chart: Chart, unit: str, lang: Language) -> list[dict[str, Any]]:
     """Return labels of the highest import or cost, and of the most exported or earned."""
     measure, given = chart.measure, [chart.measure.down(column.part) or 0 for column in chart.columns]
     ends = [] if chart.peak is None else [(chart.peak, measure.gross(chart.columns[chart.peak].part) or 0, 1)]
     ends += [(given.index(max(given)), max(given), -1)] if any(given) else []
     return [
-        {"text": measure.on_axis(amount, lang), "showarrow": False, "x": place, "yshift": 10 * side}
+        {"text": measure.on_axis(amount, unit, lang), "showarrow": False, "x": place, "yshift": 10 * side}
         | {"y": side * (measure.drawn(amount) or 0), **_inward(place, len(chart.columns))}
         for place, amount, side in ends
     ]

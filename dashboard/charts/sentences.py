@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from aggregator.core import periods
 from aggregator.core.documents import Part
 from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Measure
 from dashboard.text import words
@@ -74,7 +75,7 @@ def facts(chart: Chart, lang: Language) -> list[tuple[str, str]]:
 
 
 def _shares(chart: Chart, lang: Language) -> list[tuple[str, str]]:
-    """Return the measured share of the time, the supplier's, and the estimated one.
+    """Return the measured share of the time, the supplier's, and the estimated one; of less than an hour the times.
 
     A chart of the supplier alone has no measured share.
     """
@@ -85,7 +86,12 @@ def _shares(chart: Chart, lang: Language) -> list[tuple[str, str]]:
         (lang.say("From the supplier"), total.interval_s, total.interval_s),
         (lang.say("Estimated"), total.estimated_s, total.estimated_s),
     )
-    return [(name, _floored(s, seconds, lang)) for name, s, is_shown in shares if seconds and is_shown]
+    is_short = seconds < periods.HOUR  # since the first reading: all of a minute is not yet a measured day
+    return [
+        (name, words.duration(s, lang) if is_short else _floored(s, seconds, lang))
+        for name, s, is_shown in shares
+        if seconds and is_shown
+    ]
 
 
 def _floored(part: int, whole: int, lang: Language) -> str:
@@ -237,8 +243,8 @@ def hour_price(chart: Chart, place: int) -> int | None:
 def _began(chart: Chart, lang: Language) -> list[str]:
     if chart.began is None:
         return []
-    name = chart.columns[chart.began].label.name
-    return [lang.say(words.column_words(chart.view.level).began, column=name.partition("–")[0])]
+    start, _, end = chart.columns[chart.began].label.name.partition("–")
+    return [lang.say(words.column_words(chart.view.level).began, column=start, end=end)]
 
 
 def _peak(chart: Chart, lang: Language) -> list[str]:

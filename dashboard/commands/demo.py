@@ -119,4 +119,4 @@ def _is_settled(store: Store, home: Household) -> bool:
 def _run(url: str, demo: Demo, commands: list[list[str]], remark: str, stopped: Stopped) -> None:
     environ = {"WATTFALL_STORE": url, "PORT": str(demo.port)}
     ready = f"Wattfall is at http://localhost:{demo.port}/ (Ctrl-C ends it; {remark})"
-    run_together(commands, environ, demo.port, ready, stopped)
+    run_together(commands, environ, demo.port, iter([ready]), stopped)

@@ -153,7 +153,7 @@ def up(settings: Settings, /, data: Path | None, **options: Any) -> None:  # noq
     """Install Wattfall for one home in a folder and run it; `wattfall up` again continues with the same options."""
     from dashboard.commands.up import Up, run_up
 
-    run_up(Up(**options), data or data_folder() / "home", settings, until_stopped().is_set)
+    run_up(Up(**options), data, settings, until_stopped().is_set)
 
 
 if __name__ == "__main__":

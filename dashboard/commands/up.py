@@ -7,13 +7,15 @@ continues with those of the last one.
 import json
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -21,7 +23,7 @@ import click
 from aggregator.commands.console import own_folder
 from aggregator.commands.support_commands import operator
 from aggregator.core.errors import ConfigurationError
-from aggregator.settings import SHORTEST_SECRET, Settings, sqlite_url
+from aggregator.settings import SHORTEST_SECRET, WARNINGS, Settings, data_folder, sqlite_url
 from aggregator.store import open_store
 from aggregator.store.collections import HOME, MARKS
 from aggregator.support.actions import record_account
@@ -61,8 +63,9 @@ class Up:
         return given + [word for topic in self.topics for word in ("--topic", topic)]
 
 
-def run_up(given: Up, folder: Path, settings: Settings, stopped: Stopped) -> None:
-    """Make the installation or continue it, and run it until `stopped()`. Raises ConfigurationError."""
+def run_up(given: Up, data: Path | None, settings: Settings, stopped: Stopped) -> None:
+    """Make the installation in a folder or continue it, and run it until `stopped()`. Raises ConfigurationError."""
+    folder = data or data_folder() / "home"
     own_folder(folder)
     options = given.after(_last_options(folder))
     port = options.port or settings.port
@@ -73,15 +76,21 @@ def run_up(given: Up, folder: Path, settings: Settings, stopped: Stopped) -> Non
     with closing(open_store(url)) as store:
         link = first_link(Audit(store, [secret]), options, settings.url or f"http://localhost:{port}")
     _write(folder / _OPTIONS, json.dumps(asdict(options), indent=2))
+    zone = options.timezone or settings.timezone
     environ = {
         "WATTFALL_STORE": url,
         "WATTFALL_SECRET": secret,
-        "WATTFALL_TIMEZONE": options.timezone or settings.timezone,
+        "WATTFALL_TIMEZONE": zone,
+        "WATTFALL_LOG": WARNINGS if settings.log == "text" else settings.log,  # the link stays the last line
         "WATTFALL_BACKUP_DIR": settings.backup_dir or str(folder.resolve() / _BACKUPS),
         "PORT": str(port),
     }
     commands = [["worker", *options.listener], ["web", "--host", options.host or "127.0.0.1"]]
-    run_together(commands, environ, port, _ready(port, link, options, folder.resolve()), stopped)
+    again = f"wattfall up --data {shlex.quote(str(data))}" if data else "wattfall up"
+    ready = _ready(
+        port, link, options, f"Its data are in {folder.resolve()}; Ctrl-C ends it, `{again}` continues", zone
+    )
+    run_together(commands, environ, port, chain([ready], _heard(url, int(time.time()))), stopped)
 
 
 def _check_broker(options: Up) -> None:
@@ -147,31 +156,45 @@ def _last_options(folder: Path) -> Up:
         raise ConfigurationError(f"{path} is not what `wattfall up` wrote; delete it and give the options") from None
 
 
-def _ready(port: int, link: str, options: Up, folder: Path) -> str:
-    lines = [f"Wattfall is at http://localhost:{port}/ (Ctrl-C ends it, `wattfall up` continues; data in {folder})"]
-    lines += [f"Choose your password at {link}"] if link else []
-    lines += [f"Readings come from {options.mqtt}" if options.mqtt else "No broker is named: see `wattfall up --help`"]
-    return "\n".join(lines)
+def _ready(port: int, link: str, options: Up, place: str, zone: str) -> str:
+    """Return what a start says; the link is its last line."""
+    source = f"{options.mqtt} is asked for {', '.join(options.topics)}"
+    lines = [
+        f"Wattfall is at http://localhost:{port}/",
+        place,
+        f"The days of a new meter are those of {zone}; --timezone names another",
+        source if options.mqtt else "No broker is named, so meters must send by themselves: see `wattfall up --help`",
+    ]
+    return "\n".join([*lines, *([f"\nChoose your password at\n{link}\n"] if link else [])])
+
+
+def _heard(url: str, since: int) -> Iterator[str]:
+    """Yield nothing new until a meter speaks, and then who it was."""
+    with closing(open_store(url, may_create=False)) as store:
+        while not (known := [one for one in store.lives() if one.received_at >= since]):
+            yield ""
+    live = known[0]
+    yield f"{live.device_id} is heard" + (f": {live.power_w} W" if live.power_w is not None else "")
 
 
 # Commands that run beside each other and end together
 
 
 def run_together(
-    commands: Sequence[Sequence[str]], environ: Mapping[str, str], port: int, ready: str, stopped: Stopped
+    commands: Sequence[Sequence[str]], environ: Mapping[str, str], port: int, news: Iterator[str], stopped: Stopped
 ) -> None:
-    """Run commands, the web among them, until `stopped()`; print `ready` once the web answers on `port`.
+    """Run commands, the web among them, until `stopped()`; print `news` from when the web answers on `port`.
 
-    Raises ConfigurationError if one of them ends.
+    An empty piece of news is none yet. Raises ConfigurationError if one of the commands ends.
     """
     if stopped():
         return
     parts = [_start(arguments, os.environ | dict(environ)) for arguments in commands]
     try:
         _wait_for_web(port, parts, stopped)
-        if not stopped():
-            click.echo(ready)
         while not stopped():
+            if line := next(news, ""):
+                click.echo(line)
             _check(parts)
             time.sleep(0.2)
     finally:

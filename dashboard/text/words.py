@@ -37,9 +37,12 @@ def power(power_w: int, lang: Language) -> Amount:
     return Amount(str(watts), "W") if watts < 1000 else Amount(lang.number(Decimal(watts) / 1000, 2), "kW")
 
 
+SMALL_WH = 100  # less is told in Wh
+
+
 def energy(wh: int, lang: Language) -> Amount:
-    """Return kWh with two decimals or fewer, by size; below 10 Wh in Wh, never 0.00 kWh."""
-    if 0 < abs(wh) < 10:
+    """Return kWh with two decimals or fewer, by size; Wh where kWh would keep one digit at most."""
+    if 0 < abs(wh) < SMALL_WH:
         return Amount(lang.number(wh), "Wh")
     decimals = 0 if not wh or abs(wh) >= 99_950 else 1 if abs(wh) >= 9_995 else 2
     return Amount(lang.number(Decimal(wh) / 1000, decimals), "kWh")
@@ -168,7 +171,7 @@ HOURS = ColumnWords(
     most_of_two=text("most imported {column}"),
     dearest=text("dearest {column}"),
     mean=text("{amount} an hour"),
-    began=text("first reading after {column}"),
+    began=text("first reading between {column} and {end}"),
 )
 _DAYS = ColumnWords(
     csv=text("CSV, days"),

@@ -2,16 +2,19 @@
 
 Redis holds typed values, never code: what is not a value of the key's kind is a miss. Whoever writes there can still
 show wrong numbers, so it must be as trusted as the store.
+
+An erasure empties Redis (`erasure_rules.forget_cached`). The memory of a process that serves pages holds an answer for
+its lifetime, an hour at most, and SWEEP_S more. Nobody gets an erased figure from there: the access check of each
+request reads the registry, and an erasure changes the keys.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -22,7 +25,6 @@ from flask_caching.backends.base import BaseCache
 from flask_caching.backends.rediscache import RedisCache
 
 from aggregator.core.documents import Document
-from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.intake.device_status import KnownStatus
@@ -30,6 +32,7 @@ from aggregator.tariffs.rates import Rate, Series
 from dashboard.charts.usage_profile import UsageProfile
 
 MOST_WEIGHT = 400_000  # weight units of one process, about 100 MB: 5,000 day charts, or 50,000 live states
+SWEEP_S = 600  # between two looks for expired entries in memory
 REDIS_TIMEOUT_S = 0.25  # a slower answer costs more than it saves
 REDIS_PAUSE_S = 5  # pause before an unreachable Redis is asked again
 
@@ -145,7 +148,7 @@ class MemoryCache(SimpleCache):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - handed on as it comes
         super().__init__(*args, **options)
         self._weights: dict[str, int] = {}
-        self._weight = 0
+        self._weight, self._swept_at = 0, 0.0
 
     class serializer:  # noqa: N801 - cachelib's name
         """Store values unchanged."""
@@ -167,6 +170,11 @@ class MemoryCache(SimpleCache):
             return kept
 
     def _prune(self) -> None:
+        now = time.time()
+        if now >= self._swept_at + SWEEP_S:
+            self._swept_at = now
+            for key in [key for key, (expires, _) in self._cache.items() if expires <= now]:
+                self._forget(key)
         while self._weight > self._threshold:
             self._forget(next(iter(self._weights)))
 
@@ -214,22 +222,6 @@ def weigh(value: object) -> int:
     return sum(map(weigh, value)) if isinstance(value, tuple | list) and value else 1
 
 
-def check_cache(url: str) -> None:
-    """Raise ConfigurationError if a cache can never be opened; an unreachable one may come back."""
-    if not url:
-        return
-    if not url.startswith(("redis://", "rediss://")):
-        raise ConfigurationError("WATTFALL_CACHE is not a redis:// URL; try one like redis://localhost:6379")
-    if find_spec("redis") is None:
-        raise ConfigurationError("WATTFALL_CACHE needs a package that is not installed: pip install 'wattfall[redis]'")
-    from redis.connection import parse_url
-
-    try:
-        parse_url(url)  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise ConfigurationError(f"WATTFALL_CACHE cannot be read: {error}") from error
-
-
 def open_cache(server: Flask, url: str) -> Cache:
     """Return the cache of this process, or a client of the Redis that several processes share."""
     if not url:
@@ -250,21 +242,3 @@ def open_cache(server: Flask, url: str) -> Cache:
         },
     }
     return Cache(FlaskCache(server, config=options).cache, (RedisError, OSError))
-
-
-def forget_cached(url: str, device_ids: Collection[str]) -> None:
-    """Delete the entries about devices from the Redis at a URL. A cache in a process forgets within an hour.
-
-    Raises ConfigurationError where Redis cannot be reached.
-    """
-    if not url:
-        return
-    from redis import Redis, RedisError
-
-    try:
-        with Redis.from_url(url) as client:
-            for device_id in device_ids:
-                for key in client.scan_iter(match=f"wattfall *'{device_id}'*", count=1000):
-                    client.delete(key)
-    except (RedisError, OSError) as error:
-        raise ConfigurationError(f"WATTFALL_CACHE cannot be reached ({error}); it forgets within an hour") from error

@@ -11,6 +11,7 @@ from aggregator.core.documents import Device, Document, Part
 from aggregator.core.errors import StoreAway
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
+from aggregator.erasure.erasure_rules import cache_key
 from aggregator.intake import device_status
 from aggregator.intake.device_status import KnownStatus
 from aggregator.store.collections import TARIFF_BEFORE
@@ -54,7 +55,9 @@ class CachedReads:
         """Return the newest reading, or None."""
         if is_over(device):
             return None
-        live = self._cache.fetch(_key("live", device), lambda: self._store.live(device.device_id), lambda _: LIVE_S)
+        live = self._cache.fetch(
+            cache_key("live", device), lambda: self._store.live(device.device_id), lambda _: LIVE_S
+        )
         return live if live and live.at >= seen_instants(device).start else None
 
     def note_look(self, device: Device) -> None:
@@ -67,13 +70,13 @@ class CachedReads:
             return True
 
         with suppress(StoreAway):  # the page works without the note
-            self._cache.fetch(_key("look", device), note, lambda _: LOOK_S)
+            self._cache.fetch(cache_key("look", device), note, lambda _: LOOK_S)
 
     def known_status(self, device: Device) -> KnownStatus | None:
         """Return the facts that the device reported about itself, or None; nothing for who moved out."""
         if is_over(device):
             return None
-        key = _key("known", device)
+        key = cache_key("known", device)
         return self._cache.fetch(
             key, lambda: device_status.known_status(self._store, device.device_id), lambda _: GAPS_S
         )
@@ -81,7 +84,7 @@ class CachedReads:
     def readings(self, device: Device, first: int, last: int) -> list[Reading]:
         """Return the readings of the half hours from that of `first` to that of `last`, by time."""
         blocks = periods.block_start(first), periods.block_start(last)
-        key = _key("readings", device, *blocks)
+        key = cache_key("readings", device, *blocks)
         found = self._cache.fetch(key, lambda: self._store.readings(device.device_id, *blocks), lambda _: LIVE_S)
         span = seen_instants(device)
         return found if device.seen is None else [one for one in found if span.start <= one.at < span.end]
@@ -95,7 +98,7 @@ class CachedReads:
             known = self._store.documents("day", device.device_id, *span) if span else []
             return usage_profile_of(known, self.now())
 
-        key = _key("usage", device, device.timezone)
+        key = cache_key("usage", device, device.timezone)
         return self._cache.fetch(key, compute, lambda usage: USAGE_S if usage.is_own else GAPS_S)
 
     def document(self, device: Device, level: str, period: str) -> Document:
@@ -118,7 +121,7 @@ class CachedReads:
             is_whole = total.covered_s == window.end - window.start and not total.cost.unpriced_wh
             return self._closed_s(CLOSED_S if is_whole else GAPS_S, terms)
 
-        key = _key("document", device, terms, level, period)
+        key = cache_key("document", device, terms, level, period)
         return self._cache.fetch(key, lambda: self._store.document(level, device.device_id, period), seconds)
 
     def usual_day(self, device: Device, day: str) -> Document | None:
@@ -130,13 +133,13 @@ class CachedReads:
             before = [self.document(device, "day", one) for one in weekdays_before(day)]
             return usual_day(self.document(device, "day", day), before)
 
-        return self._cache.fetch(_key("usual", device, self._terms(device), day), compute, lambda _: GAPS_S)
+        return self._cache.fetch(cache_key("usual", device, self._terms(device), day), compute, lambda _: GAPS_S)
 
     def documents(self, device: Device, level: str, first: str, last: str) -> list[Document]:
         """Return every chart from `first` to `last`, both included, with its standing charges."""
         terms = self._terms(device)
         is_past = periods.window(level, last, device.timezone).end <= self.now()
-        key = _key("documents", device, terms, level, first, last)
+        key = cache_key("documents", device, terms, level, first, last)
         found = self._cache.fetch(
             key,
             lambda: self._store.documents(level, device.device_id, first, last),
@@ -169,7 +172,7 @@ class CachedReads:
         """Return the days from the first with data to today, see `pricing.supplied`; None without a tariff or data."""
         if not any(one.tariff for one in occupancies(device)):
             return None
-        key = _key("supplied", device)
+        key = cache_key("supplied", device)
         extent = self._cache.fetch(key, lambda: self._store.extent(periods.LOWEST, device.device_id), _first_known_s)
         return (extent[0], periods.day_of(self.now(), device.timezone)) if extent else None
 
@@ -179,7 +182,7 @@ class CachedReads:
         if tariff is None:
             return ()
         series = self._cache.fetch(
-            _key("prices", device, self._terms(device), day),
+            cache_key("prices", device, self._terms(device), day),
             lambda: series_of(self._store, device, tariff, day, device.timezone),
             lambda _: GAPS_S,
         )
@@ -197,7 +200,7 @@ class CachedReads:
             place = (at - periods.day_start(day, device.timezone)) // periods.HALF_HOUR
             return self.rates(device, day)[place]
 
-        return self._cache.fetch(_key("rate", device, self._terms(device), at), look_up, lambda _: GAPS_S)
+        return self._cache.fetch(cache_key("rate", device, self._terms(device), at), look_up, lambda _: GAPS_S)
 
     def has_prices(self, device: Device, day: str) -> bool:
         """Whether half-hourly prices apply to a day's import, and some of them are known."""
@@ -211,7 +214,7 @@ class CachedReads:
         """Return the first and the last period with data, or None; a month has data as soon as a day of it has."""
         lowest = periods.LOWEST
         extent = self._cache.fetch(
-            _key("extent", device), lambda: self._store.extent(lowest, device.device_id), lambda _: OPEN_S
+            cache_key("extent", device), lambda: self._store.extent(lowest, device.device_id), lambda _: OPEN_S
         )
         own = common(extent, device.seen) if extent and device.seen else extent
         return (periods.containing(level, lowest, own[0]), periods.containing(level, lowest, own[1])) if own else None
@@ -222,7 +225,7 @@ class CachedReads:
         The number is part of the cache keys, so new terms never read entries of the old ones.
         """
         terms = f"{device.timezone} {device.tariff} {device.former} {device.kind} {device.conversion}"
-        key, state = _key("terms", device), crc32(terms.encode())
+        key, state = cache_key("terms", device), crc32(terms.encode())
         held: tuple[int, int] | None = self._cache.get(key)
         if held is None or held[0] != state:
             held = (state, self.now())
@@ -234,7 +237,7 @@ class CachedReads:
         terms = self._terms(device)
         if self.now() - terms[1] >= REPRICING_S or not self._store.record(TARIFF_BEFORE.of(), device.device_id):
             return True
-        key = _key("repriced", device, terms, level, period)
+        key = cache_key("repriced", device, terms, level, period)
         return self._cache.fetch(
             key, lambda: self._agrees(device, level, period), lambda so: CLOSED_S if so else OPEN_S
         )
@@ -268,7 +271,3 @@ def _first_known_s(extent: tuple[str, str] | None) -> int:
 
 def _priced(part: Part) -> tuple[int | None, int | None]:
     return part.cost.import_cost, part.cost.export_earnings
-
-
-def _key(kind: str, device: Device, *rest: object) -> str:
-    return repr((kind, device.device_id, device.seen, device.erased, *rest))

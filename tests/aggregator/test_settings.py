@@ -63,6 +63,26 @@ def test_a_wrong_value_names_the_variable_and_the_value(variable: str, value: st
     assert "\n" not in str(wrong.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("nonsense", "it is not a redis:// URL"),
+        ("memcached://localhost", "it is not a redis:// URL"),
+        ("redis://:word@localhost:many", "it cannot be read: "),
+        ("redis://localhost/?socket_timeout=soon", "it cannot be read: "),
+    ],
+)
+def test_a_wrong_cache_names_the_variable_and_shows_no_password(url: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"WATTFALL_CACHE: {why}") as wrong:
+        load({"WATTFALL_CACHE": url})
+    assert "word" not in str(wrong.value)
+
+
+@pytest.mark.parametrize("url", ["redis://localhost:6379", "redis://localhost/2", "rediss://:secret@cache:1"])
+def test_a_cache_need_not_answer_at_start(url: str) -> None:
+    assert load({"WATTFALL_CACHE": url}).cache == url
+
+
 @pytest.mark.parametrize("url", ["", "wattfall.db", "sqlite://wattfall.db", "sqlite:///", "redis://x", "/tmp/x.db"])
 def test_a_store_that_is_none_is_a_matter_of_configuration(url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"is not a store; write it like sqlite:///wattfall\.db"):

@@ -90,3 +90,12 @@ def test_after_printing_the_chart_fits_the_screen_again(visit: Open) -> None:
     on_screen(page)
     expect(svg).to_have_attribute("width", str(width))
     expect(svg).to_have_attribute("height", str(height))
+
+
+def test_the_account_page_says_when_everything_is_written(visit: Open) -> None:
+    page = visit("/account")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download everything").click()
+        expect(page.get_by_role("progressbar")).to_be_visible()
+    assert download.value.suggested_filename.endswith(".zip")
+    expect(page.get_by_role("status")).to_have_text("Everything is written.")

@@ -76,8 +76,8 @@ def glow_message(power_kw: float) -> bytes:
 def test_one_command_and_its_link_lead_a_newcomer_to_their_own_meter(page: Page, tmp_path: Path) -> None:
     with broker_in(tmp_path) as broker, closing(Publisher(broker.port)) as publisher:
         options = ["--email", "ann@example.org", "--mqtt", broker.url, "--topic", "glow/+/#"]
-        with running(tmp_path / "home", "--port", str(free_port()), *options) as lines:
-            page.goto(lines[1].split()[-1])
+        with running(tmp_path / "home", "--port", str(free_port()), *options) as (lines, _):
+            page.goto(lines[-1])
             for label in ("Password", "The same again"):
                 page.get_by_label(label).fill("several words in a row")
             page.get_by_role("button", name="Keep it and sign in").click()

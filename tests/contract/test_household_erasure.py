@@ -16,13 +16,14 @@ import pytest
 
 from aggregator.aws.dead_letters import DeadLetter, dead_of_message
 from aggregator.aws.lambdas import Functions
+from aggregator.aws.schedules import erase_due
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused, StoreAway
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.status import Status
-from aggregator.erasure.erasing import remains
+from aggregator.erasure.erasing import OutsideStore, remains
 from aggregator.erasure.erasure_plan import make_plan
 from aggregator.erasure.erasure_requests import (
     AGAIN_S,
@@ -39,6 +40,7 @@ from aggregator.intake.ingest import Outcome, Received, ingest, ingest_lines, sh
 from aggregator.intake.refusals import UNKNOWN, Batch, load_refusals, put_refusals
 from aggregator.store import Store
 from aggregator.store.occupancies import occupancies
+from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.support.audit_check import AuditCheck
 from aggregator.waterfall.levels import recompute
@@ -113,7 +115,7 @@ def audit_on(store: Store) -> Audit:
 
 def erase(store: Store, household: str, now: int = NOW) -> list[str]:
     plan = begin(store, audit_on(store), household, STAFF, "they asked for it", now)
-    return [line for line in carry_out(store, audit_on(store), plan, now, lambda _: None) if line]
+    return [line for line in carry_out(store, audit_on(store), plan, now, OutsideStore()) if line]
 
 
 def totals(store: Store, device_id: str = CAD) -> dict[str, int | None]:
@@ -204,6 +206,18 @@ def test_the_registry_and_the_search_forget_the_household(home: Store) -> None:
     assert (own.name, own.postcode, own.meter_point, own.tariff) == ("", "", "", "")
     assert home.household_devices("willow") == home.find_devices("willow", 5) == home.find_devices("5678", 5) == []
     assert home.household_devices("acacia") == [CAD, GAS]
+
+
+def test_the_audit_forgets_the_file_of_an_import_whenever_it_was(home: Store) -> None:
+    """The file tells of the time of birch, and was imported when willow lived there."""
+    start = start_of("2026-11-11")
+    bring(home, f"start,end,import_wh\n{start},{start + HALF_HOUR},7\n", "Europe/London", now=NOW, device_id=CAD)
+    for file in ("file", "of willow.csv"):
+        actions.record_import(audit_on(home), STAFF, CAD, "imported", NOW - 60, file=file)
+    assert erase(home, "birch") == []
+    reasons = {one.reason for one in audit_on(home).entries(device_id=CAD) if one.action == "import"}
+    assert reasons == {"", "imported: of willow.csv"}
+    assert [*AuditCheck(audit_on(home)).faults()] == []
 
 
 # Nothing comes back
@@ -299,7 +313,7 @@ def test_who_still_lives_there_is_not_measured_until_somebody_moves_in(home: Sto
 
 
 def look_again(store: Store) -> None:
-    for _ in due_erasures(store, audit_on(store), NOW + AGAIN_S, lambda _: None):
+    for _ in due_erasures(store, audit_on(store), NOW + AGAIN_S, OutsideStore()):
         pass
     assert store.records("erasures", limit=9) == []
 
@@ -331,7 +345,7 @@ def test_who_moves_in_while_an_erasure_waits_to_go_on_keeps_everything(home: Sto
 def test_what_is_taken_back_while_another_erasure_runs_is_kept(home: Store) -> None:
     for household in ("acacia", "willow"):
         ask_for_erasure(home, household, NOW - 8 * DAY_S)
-    steps = due_erasures(home, audit_on(home), NOW, lambda _: None)
+    steps = due_erasures(home, audit_on(home), NOW, OutsideStore())
     next(steps)
     assert take_back(home, "willow")
     assert not take_back(home, "acacia")
@@ -341,17 +355,19 @@ def test_what_is_taken_back_while_another_erasure_runs_is_kept(home: Store) -> N
 
 
 def test_on_aws_a_function_erases_what_is_due_call_by_call(home: Store, clock: Clock) -> None:
-    functions = Functions(home, "Europe/London", lambda _: None, clock=clock)
+    def call(now: int, left_s: float) -> None:
+        erase_due(home, audit_on(home), now, OutsideStore(), lambda: left_s)
+
     for household, asked in (("birch", NOW), ("willow", NOW - 7 * DAY_S)):
         ask_for_erasure(home, household, asked)
     for _ in range(3):  # calls that have time for a step each
-        functions.erasing(SECRET, lambda: 0.0)
+        call(NOW, 0.0)
         assert home.household_devices("birch") == [CAD, GAS]
     assert overdue(home, NOW) == ["willow"]
     clock.now = NOW + DAY_S
     with pytest.raises(ConfigurationError, match="a day late: 1"):
-        functions.erasing(SECRET, lambda: 0.0)
-    functions.erasing(SECRET)
+        call(NOW + DAY_S, 0.0)
+    call(NOW + DAY_S, 900.0)
     assert home.household_devices("willow") == overdue(home, NOW + DAY_S) == []
     assert not set(LAST) & set(totals(home))
     assert [*AuditCheck(audit_on(home)).faults()] == []
@@ -360,7 +376,7 @@ def test_on_aws_a_function_erases_what_is_due_call_by_call(home: Store, clock: C
 def test_an_erasure_that_the_audit_refuses_has_not_begun(home: Store) -> None:
     erase(home, "acacia")
     ask_for_erasure(home, "willow", NOW - 8 * DAY_S)
-    for _ in due_erasures(home, Audit(home, [""]), NOW, lambda _: None):
+    for _ in due_erasures(home, Audit(home, [""]), NOW, OutsideStore()):
         pass
     assert take_back(home, "willow")
     assert home.household_devices("willow") == [CAD, GAS]
@@ -419,12 +435,12 @@ def test_an_erasure_that_was_stopped_anywhere_finishes_when_run_again(home: Stor
         dying = Stopping(home, after)
         try:
             plan = begin(dying, audit_on(dying), "birch", STAFF, "they asked for it", NOW)  # type: ignore[arg-type]
-            assert [one for one in carry_out(dying, audit_on(dying), plan, NOW, lambda _: None) if one] == []  # type: ignore[arg-type]
+            assert [one for one in carry_out(dying, audit_on(dying), plan, NOW, OutsideStore()) if one] == []  # type: ignore[arg-type]
             break
         except StoreAway:
             continue
     else:
-        for _ in due_erasures(home, audit_on(home), NOW, lambda _: None):
+        for _ in due_erasures(home, audit_on(home), NOW, OutsideStore()):
             pass
     drain(home)
     assert home.household_devices("birch") == []

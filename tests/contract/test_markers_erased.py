@@ -7,166 +7,151 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+import redis
+from flask import Flask
 
-from aggregator.core.documents import Device
-from aggregator.core.errors import Refused
 from aggregator.core.live import Live
-from aggregator.core.readings import Interval, Reading
-from aggregator.core.status import Status
-from aggregator.erasure.erasure_requests import AGAIN_S, ask_for_erasure, begin, carry_out, due_erasures
-from aggregator.intake.device_status import note_look, put_statuses
-from aggregator.intake.ingest import ingest, ingest_intervals
-from aggregator.intake.refusals import Batch, put_refusals
-from aggregator.intake.tokens import new_token
+from aggregator.core.periods import LEVELS, period_of
+from aggregator.core.readings import Reading
+from aggregator.erasure.erasing import OutsideStore
+from aggregator.erasure.erasure_requests import AGAIN_S, begin, carry_out, due_erasures
+from aggregator.erasure.erasure_rules import FREE, TABLES, forget_cached
+from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
-from aggregator.store.collections import ERASURES, SPOOL, TARIFF_BEFORE
+from aggregator.store.collections import COLLECTIONS, ERASURES, SPOOL
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.dynamodb.tables import tables
 from aggregator.store.occupancies import moved
-from aggregator.store.port import READINGS
-from aggregator.support import actions
-from aggregator.support.audit import Audit, Who
+from aggregator.support.audit import Audit
 from aggregator.support.audit_check import AuditCheck
-from aggregator.tariffs.tariff import tariff_from_json
-from aggregator.waterfall.pricing import change_tariff
 from aggregator.waterfall.worker import drain
-from dashboard.accounts.accounts import Throttle
-from dashboard.accounts.sessions import Sessions
+from dashboard.web.cache import open_cache
+from dashboard.web.cached_reads import CachedReads
 from tests.budgets import scaled
 from tests.contract import erasing_until_killed
 from tests.contract.conftest import Clock, Tables
-from tests.dashboard.people import accounts_on
+from tests.planted import CAD, EMAIL, HOME, SECRETS, STAFF, places_of, plant, raw_rows, table_names, traces
+from tests.servers import free_port, running_redis
 
-CAD, HOUSEHOLD, EMAIL = "cad-1", "MARKhousehold", "markmail@example.org"
-MARKS = (HOUSEHOLD, EMAIL, "MARKname", "MARKhome", "AB1MARK", "MARKpoint", "MARKreason", "MARKpayload", "MARKtariff")
-NOW = 1_795_000_200
-STAFF = Who("anna", "anna@example.org", "support", "Anna")
-SECRETS = ["a secret that is long enough for the chain"]
-
-
-def plant(store: Store, now: int = NOW) -> None:
-    audit = Audit(store, SECRETS)
-    home = Device(CAD, household=HOUSEHOLD, name="MARKhome", postcode="AB1MARK", meter_point="MARKpoint")
-    actions.record_device(audit, STAFF, None, home, "a new home", now)
-    store.put_device(home)
-    readings = [Reading(CAD, now - 7200 + at, 500, 777_000 + at, None) for at in range(0, 7200, 60)]
-    ingest(store, readings, now, "Europe/London")
-    ingest_intervals(store, [Interval(CAD, now - 9000, now - 7200, 7, None, "MARKname")], now, "Europe/London")
-    version = {"from": "2020-01-01", "import": "0.25"}
-    change_tariff(store, store.device(CAD) or home, tariff_from_json({"currency": "GBP", "versions": [version]}))
-    drain(store)
-    put_statuses(store, [Status(CAD, now - 60, -60, None, "MARKname", None, True)], now)
-    note_look(store, CAD, now)
-    new_token(store, CAD, now)
-    batch = Batch()
-    batch.add(b"MARKpayload", Refused("bad_time", "MARKpayload"), now, CAD)
-    put_refusals(store, batch, now)
-    store.put_record(SPOOL.of(), f"{CAD} {1:020d}", json.dumps(["glow/x", now, "MARKpayload"]))
-    store.put_record(TARIFF_BEFORE.of(), CAD, '["MARKtariff", ""]')
-    store.quarantine(READINGS, CAD, [str(now // 1800 * 1800)], "MARKreason")
-    accounts = accounts_on(store, lambda: now)  # type: ignore[arg-type]
-    user = accounts.add(EMAIL, household=HOUSEHOLD, name="MARKname")
-    accounts.invite(user)
-    Throttle(store, lambda: now).attempt(EMAIL, "192.0.2.7")
-    Sessions(store, accounts.user, lambda: now).begin(user)
-    actions.look_up(audit, STAFF, CAD, "MARKreason called", now)
-    actions.add_note(audit, STAFF, home, "MARKreason is a note", now)
-    actions.record_account(audit, STAFF, "a new account", Who(user.user_id, EMAIL, "household", "MARKname"), now)
-    ask_for_erasure(store, HOUSEHOLD, now)
-
-
-Raw = Callable[[], bytes]
+NOW = int(time.time())  # of the records that expire by the real time
+DUE = NOW + 8 * 86_400
+# What tells of the devices afterwards: their ids, without a figure or a name.
+LEFT = {
+    "devices": "the erased times",
+    "device_terms": "ids of devices, to be searched for",
+    "records": "ids of devices, to be searched for",
+    "horizons": "until when readings have expired",
+    "checkpoints": "until when readings have expired",
+    "audit": "entries about the device, by pseudonyms",
+    "audit/device/{device}": "entries about the device, by pseudonyms",
+    "audit/person/{pseudonym}": "entries about the device, by pseudonyms",
+    "audit/grants/{user}": "what support may see",
+    "imports/{device}": "the number of an import that is erased",
+    "fleet/devices": "ids of devices, for a day",
+    "erasures": "the last look",
+}
 
 
 @pytest.fixture
-def raw(either: Store, tmp_path: Path, clock: Clock) -> Raw:
-    """What the store holds, byte for byte."""
+def cache(tmp_path: Path) -> Iterator[tuple[str, "redis.Redis"]]:
+    """The address of a Redis, and a client of it."""
+    port = free_port()
+    with running_redis(port, tmp_path), redis.Redis(port=port) as client:
+        yield f"redis://127.0.0.1:{port}", client
+
+
+@pytest.fixture
+def place(tmp_path: Path, clock: Clock) -> Path:
+    """Where a SQLite store is."""
     clock.now = NOW
-
-    return partial(bytes_of, either, tmp_path)
-
-
-def bytes_of(store: Store, folder: Path) -> bytes:
-    """Every item of a DynamoDB store, else the file of a SQLite store in a folder, with its log."""
-    if not isinstance(store, DynamoStore):
-        return b"".join(path.read_bytes() for path in folder.glob("wattfall.db*") if not path.name.endswith("-shm"))
-    found: list[Any] = []
-    for table in tables():
-        start: dict[str, Any] = {}
-        while True:
-            answer = store._client.call("scan", TableName=f"{store._prefix}-{table.name}", **start)
-            found += answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                break
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-    return repr(found).encode()
+    return tmp_path / "wattfall.db"
 
 
-def found(raw: Raw) -> list[str]:
-    content = raw().lower()
-    return [mark for mark in MARKS if mark.lower().encode() in content]
+def bytes_of(store: Store, path: Path) -> bytes:
+    """Return every item of a DynamoDB store, else the file of a SQLite store with its log, byte for byte."""
+    if isinstance(store, DynamoStore):
+        return "".join(content for *_, content in raw_rows(store, path)).encode()
+    return b"".join(one.read_bytes() for one in path.parent.glob(path.name + "*") if one.suffix in (".db", ".db-wal"))
 
 
-def test_no_byte_of_a_household_is_left(either: Store, raw: Raw) -> None:
-    plant(either)
-    assert found(raw) == list(MARKS)
+def found(content: bytes, names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if name.lower().encode() in content.lower()]
+
+
+def erase_due(store: Store, now: int, outside: OutsideStore) -> None:
+    for _ in due_erasures(store, Audit(store, SECRETS), now, outside):
+        pass
+
+
+def look_at_home(store: Store, url: str) -> None:
+    """Let two web processes cache what a page shows of the home."""
+    for cache in (open_cache(Flask("one"), url), open_cache(Flask("other"), url)):
+        data, device = CachedReads(store, cache, lambda: NOW), store.device(CAD)
+        assert device
+        for level in LEVELS:
+            assert data.document(device, level, period_of(level, NOW, device.timezone)).total.import_wh
+        assert data.live(device)
+        assert data.known_status(device)
+
+
+def test_no_byte_of_a_household_is_left(either: Store, place: Path, cache: tuple[str, "redis.Redis"]) -> None:
+    url, client = cache
+    ann = plant(either, NOW)
+    look_at_home(either, url)
+    names, about = traces(ann), (*traces(ann), CAD)
+    assert found(bytes_of(either, place), names) == [*names]
+    not_free = [one for one in table_names(either, place) if not TABLES[one].startswith("free")]
+    wanted = {row.name for row in COLLECTIONS if row not in FREE} | {*not_free} - {"records"}
+    assert wanted - places_of(either, place, about) == set(), "each collection and table has a marker"
     audit = Audit(either, SECRETS)
     head = audit.complete_head()
-    for _ in due_erasures(either, audit, NOW + 8 * 86_400, lambda _: None):
-        pass
+    erase_due(either, DUE, OutsideStore(copies=(partial(forget_cached, url),)))
     drain(either)
-    assert found(raw) == []
-    assert either.readings(CAD, 0, NOW) == []
+    assert found(bytes_of(either, place), names) == []
+    assert places_of(either, place, about) <= {*LEFT}
+    assert client.keys() == []
+    assert either.readings(CAD, 0, DUE) == []
     assert either.live(CAD) is None
     assert [*AuditCheck(audit).faults()] == []
     assert audit.complete_head().number > head.number
     assert {one.action for one in audit.entries()} >= {"look-up", "note", "erase", "device", "account"}
-    (left,) = either.records(ERASURES.of())
-    assert HOUSEHOLD not in left.key + left.body
-    for _ in due_erasures(either, audit, NOW + 8 * 86_400 + AGAIN_S, lambda _: None):
-        pass
+    erase_due(either, DUE + AGAIN_S, OutsideStore())
     assert either.records(ERASURES.of()) == []
 
 
-def test_the_proof_names_what_is_left(either: Store, clock: Clock) -> None:
-    clock.now = NOW
-    plant(either)
+@pytest.mark.usefixtures("place")
+def test_the_proof_names_what_is_left(either: Store) -> None:
+    plant(either, NOW)
     audit = Audit(either, SECRETS)
-    plan = begin(either, audit, HOUSEHOLD, STAFF, "they asked for it", NOW)
-    steps = carry_out(either, audit, plan, NOW, lambda _: None)
+    plan = begin(either, audit, HOME, STAFF, "they asked for it", NOW)
     lines = []
-    for number, line in enumerate(steps):
+    for number, line in enumerate(carry_out(either, audit, plan, NOW, OutsideStore())):
         lines.append(line)
         if number == 0:  # somebody writes into another collection meanwhile
             either.put_record(SPOOL.of(), "other 1", json.dumps(["topic", NOW, EMAIL]))
     assert [one for one in lines if one] == ["the record other 1 of spool"]
 
 
+@pytest.mark.usefixtures("place")
 def test_live_readings_of_the_next_household_stay_in_the_last_look(either: Store, clock: Clock) -> None:
-    clock.now = NOW
-    plant(either)
-    audit = Audit(either, SECRETS)
-    due = NOW + 8 * 86_400
-    clock.now = due
-    for _ in due_erasures(either, audit, due, lambda _: None):
-        pass
+    plant(either, NOW)
+    clock.now = DUE
+    erase_due(either, DUE, OutsideStore())
     device = either.device(CAD)
     assert device
-    either.put_device(replace(moved(device, "rowan", "2026-11-25"), name="Rowan"))
-    ingest(either, [Reading(CAD, due + 60, 5, 9, None)], due + 60, "Europe/London")
-    either.put_live([Live(CAD, due + 120, due + 120, 5, 9, None, None)])
-    for _ in due_erasures(either, audit, due + AGAIN_S, lambda _: None):
-        pass
-    assert [one.import_wh for one in either.readings(CAD, 0, due + 3600)] == [9]
-    assert either.household_devices("rowan") == [CAD]
+    day = period_of("day", DUE, device.timezone)
+    either.put_device(replace(moved(device, "rowan", day), name="Rowan"))
+    ingest(either, [Reading(CAD, DUE + 60, 5, 9, None)], DUE + 60, "Europe/London")
+    either.put_live([Live(CAD, DUE + 120, DUE + 120, 5, 9, None, None)])
+    erase_due(either, DUE + AGAIN_S, OutsideStore())
+    assert [one.import_wh for one in either.readings(CAD, 0, DUE + 3600)] == [9]
+    assert either.household_devices("rowan")[0] == CAD
     assert either.records(ERASURES.of()) == []
 
 
@@ -175,7 +160,7 @@ def test_live_readings_of_the_next_household_stay_in_the_last_look(either: Store
 
 def erased_until(call: int, url: str, environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     """Erase the household by a process that is killed at a call, or ends by itself."""
-    command = ["household", "erase", HOUSEHOLD, "--confirm", HOUSEHOLD, "--store", url]
+    command = ["household", "erase", HOME, "--confirm", HOME, "--store", url]
     return subprocess.run(
         [sys.executable, "-m", erasing_until_killed.__name__, str(call), *command],
         env=os.environ | environ | {"WATTFALL_SECRET": SECRETS[0]},
@@ -187,26 +172,31 @@ def erased_until(call: int, url: str, environ: dict[str, str]) -> "subprocess.Co
 
 @pytest.mark.parametrize("kind", ["sqlite", "dynamodb"])
 def test_an_erasure_killed_at_random_points_finishes_when_run_again(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest, tables: Tables
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, tables: Tables, cache: tuple[str, "redis.Redis"]
 ) -> None:
     environ = request.getfixturevalue("environ") if kind == "dynamodb" else {}
-    chance, now = random.Random(19), int(time.time())
+    chance, (url_of_cache, client) = random.Random(19), cache
+    environ |= {"WATTFALL_CACHE": url_of_cache}
     with tables() as whole, tables() as killed:
         urls = [
-            f"dynamodb://{one}?region=eu-west-2" if environ else f"sqlite:///{tmp_path}/{one}/wattfall.db"
+            f"dynamodb://{one}?region=eu-west-2" if kind == "dynamodb" else f"sqlite:///{tmp_path}/{one}/wattfall.db"
             for one in (whole, killed)
         ]
         for name, url in ((whole, urls[0]), (killed, urls[1])):
             (tmp_path / name).mkdir()
             with closing(open_store(url)) as store:
-                plant(store, now)
+                ann = plant(store, NOW)
+                look_at_home(store, url_of_cache)
         calls = int(erased_until(0, urls[0], environ).stdout.splitlines()[-1])
-        points = [calls // 4, *sorted(chance.randrange(1, calls) for _ in range(scaled(5, 1)))]
+        with closing(open_store(urls[1])) as store:
+            look_at_home(store, url_of_cache)
+        points = [calls // 4, *sorted(chance.randrange(1, calls) for _ in range(scaled(3, 1)))]
         ends = [erased_until(point, urls[1], environ).returncode for point in points]
         assert ends[0] == -signal.SIGKILL  # the number of calls varies a little with the threads
         assert {*ends} <= {-signal.SIGKILL, 0}
         done = erased_until(0, urls[1], environ)
         assert done.returncode == 0, done.stderr
+        assert client.keys() == []
         with closing(open_store(urls[1])) as store:
-            assert found(partial(bytes_of, store, tmp_path / killed)) == []
+            assert found(bytes_of(store, tmp_path / killed / "wattfall.db"), traces(ann)) == []
             assert [*AuditCheck(Audit(store, SECRETS)).faults()] == []

@@ -15,15 +15,16 @@ from typing import Any
 
 import orjson
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
-from aggregator.aws.dead_letters import client
+from aggregator.aws.dead_letters import client, letters_about
 from aggregator.aws.deployment import Endpoint, deploy, emulator
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.readings import Reading
 from aggregator.demo.simulator import TICK_S, households
 from aggregator.demo.simulator import history as simulated
+from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan
 from aggregator.erasure.erasure_requests import ask_for_erasure, overdue
 from aggregator.intake.device_status import note_look
 from aggregator.intake.edge.ingest_client import JSON, HttpIngestClient, SendResult
@@ -277,18 +278,59 @@ def test_replay_takes_back_queue_and_bucket(cloud: Cloud) -> None:
     assert counts["replayed"] >= 3  # the emulator's bucket may have told of its batch as well
     assert [one.power_w for one in cloud.store.readings("cad-lost", 0, 2**40)] == [102, 101, 100]
     assert "Contents" not in cloud.client("s3").list_objects_v2(Bucket=place["bucket"]["name"])
-    erased = [erase(cloud, household, queue, url) for household in ("lost", "found")]
-    assert [result.exit_code for result in erased] == [1, 0]
-    assert "left: 1 dead letters" in erased[0].stdout
-
-
-def erase(cloud: Cloud, household: str, queue: str, url: str) -> Result:
-    """Erase a household of one device, then empty the queue of dead letters."""
-    cloud.store.put_device(Device("cad-lost", household=household))
-    where = ["--dead-letters", queue, "--store", url]
-    result = CliRunner().invoke(main, ["household", "erase", household, "--confirm", household, *where])
     cloud.client("sqs").purge_queue(QueueUrl=queue)
-    return result
+
+
+def dead_letters(cloud: Cloud, device_id: str) -> list[str]:
+    """Bodies that name a device: a letter, an error of IoT Core, a batch in the bucket, and one that is torn."""
+    data = base64.b64encode(orjson.dumps({"device_id": device_id})).decode()
+    record = {"kinesis": {"data": data, "partitionKey": "gateway", "sequenceNumber": "1"}}
+    place = {"bucket": {"name": cloud.outputs["DeadBatches"]}, "object": {"key": f"aws/lambda/1/{device_id}"}}
+    content = orjson.dumps({"payload": {"Records": [record]}})
+    cloud.client("s3").put_object(Bucket=place["bucket"]["name"], Key=place["object"]["key"], Body=content)
+    bodies = (
+        {"function": "ingest", "reason": "", "payload": orjson.dumps(record).decode()},
+        {"topic": f"glow/{device_id}/SENSOR", "base64OriginalPayload": data, "failures": []},
+        {"source": "aws.s3", "detail": place},
+        {"function": "ingest", "reason": "", "payload": "{"},
+    )
+    return [orjson.dumps(one).decode() for one in bodies]
+
+
+def test_an_erasure_is_not_done_while_a_dead_letter_may_tell_of_it(cloud: Cloud) -> None:
+    queue, store, now = cloud.outputs["DeadLetters"], cloud.store, int(time.time())
+    sqs, where = cloud.client("sqs"), f"dynamodb://{PREFIX}?region={cloud.endpoint.region}"
+    plan = ErasurePlan("lost", (ErasedStay("cad-lost", 0, 2**40),), ())
+    others = [dead_letters(cloud, "cad-lost2")[at] for at in range(3)]
+    store.put_device(Device("cad-lost", household="lost"))
+    ask_for_erasure(store, "lost", now - 8 * 86_400)
+
+    def waiting_about(*bodies: str) -> list[str]:
+        sqs.purge_queue(QueueUrl=queue)
+        for body in bodies:
+            sqs.send_message(QueueUrl=queue, MessageBody=body)
+        found = [[one for one in letters_about(queue, store, plan) if one] for _ in range(2)]
+        assert found[0] == found[1], "a scan takes nothing away"
+        return found[0]
+
+    assert waiting_about(*others) == []
+    for body in dead_letters(cloud, "cad-lost"):
+        assert [one.partition(",")[0] for one in waiting_about(*others, body)] == ["1 dead letters"]
+    for is_left in (True, False):
+        cloud.client("lambda").invoke(FunctionName=f"{PREFIX}-erasing", Payload=b"{}")
+        assert overdue(store, int(time.time())) == ["lost"] * is_left
+        assert not store.household_devices("lost")
+        arguments = ["household", "erase", "lost", "--confirm", "lost", "--store", where, "--dead-letters", queue]
+        result = CliRunner().invoke(main, arguments)
+        assert (result.exit_code, "left: 1 dead letters" in result.stdout) == (int(is_left), is_left)
+        sqs.purge_queue(QueueUrl=queue)
+    assert "erased; a scan of every table and collection and of the dead letters finds nothing" in result.stdout
+    sqs.send_message(QueueUrl=queue, MessageBody=others[0])
+    sqs.receive_message(QueueUrl=queue)
+    assert [one for one in letters_about(queue, store, plan) if one] == [
+        "1 dead letters that another process reads; run it again later"
+    ]
+    sqs.purge_queue(QueueUrl=queue)
 
 
 def test_a_household_that_is_due_is_erased_with_the_rights_of_a_function(cloud: Cloud) -> None:

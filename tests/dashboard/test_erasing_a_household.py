@@ -2,10 +2,12 @@
 
 import json
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
@@ -14,7 +16,17 @@ from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, FOR_EVER
 from aggregator.core.readings import Reading
-from aggregator.erasure.erasure_requests import ask_for_erasure, begin, carry_out, due_erasures, erasure_due
+from aggregator.erasure.erasing import OutsideStore
+from aggregator.erasure.erasure_requests import (
+    ask_for_erasure,
+    begin,
+    carry_out,
+    due_erasures,
+    erasure_due,
+    outside_store,
+    overdue,
+)
+from aggregator.erasure.erasure_rules import cache_key
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
 from aggregator.store import open_store
@@ -29,6 +41,7 @@ from dashboard.commands.main import main
 from dashboard.pages.account import account_page
 from tests.dashboard import homes
 from tests.dashboard.people import PASSWORD, QUICK, SECRET, accounts_on, browser, somebody, token_in
+from tests.servers import free_port, running_redis
 
 CAD = "cad-1"
 START = homes.NOW - 2 * DAY_S
@@ -51,8 +64,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "home.db"
 
 
-def run(path: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, env={"WATTFALL_STORE": f"sqlite:///{path}"})
+def run(path: Path, *arguments: str, cache: str = "") -> Result:
+    return CliRunner().invoke(main, arguments, env={"WATTFALL_STORE": f"sqlite:///{path}", "WATTFALL_CACHE": cache})
 
 
 # By command
@@ -82,6 +95,33 @@ def test_a_household_is_erased_and_the_day_is_told_on_which_backups_forget(path:
     assert run(path, "household", "erase", "acacia", "--confirm", "acacia").exit_code == 0  # as after a crash
     other = run(path, "household", "erase", "acaca", "--confirm", "acaca")
     assert (other.exit_code, "nothing is kept of a household 'acaca'" in other.stderr) == (2, True)
+
+
+def test_an_erasure_is_done_when_the_shared_cache_could_be_scanned(path: Path, tmp_path: Path) -> None:
+    """Figures in Redis outlive an erasure that could not reach it; the next run, by command or worker, deletes them."""
+    port = free_port()
+    url, environ = f"redis://127.0.0.1:{port}", {"WATTFALL_STORE": f"sqlite:///{path}", "WATTFALL_CACHE": ""}
+    command = ("household", "erase", "acacia", "--confirm", "acacia")
+    for finish in ("command", "worker"):
+        with closing(open_store(f"sqlite:///{path}")) as store:
+            if finish == "worker":
+                furnish(store)
+            stopped = run(path, *command, cache=url)
+            assert stopped.exit_code == 1, stopped.output
+            assert "left: the cache, which was not scanned: WATTFALL_CACHE cannot be reached" in stopped.stdout
+            assert overdue(store, int(time.time())) == ["acacia"]
+            with running_redis(port, tmp_path), redis.Redis(port=port) as client:
+                client.set(f"wattfall 1 {cache_key('document', Device(CAD))}", b"figures")
+                if finish == "command":
+                    done = run(path, *command, cache=url)
+                    assert "a scan of every table and collection and of the cache finds nothing" in done.stdout, (
+                        done.output
+                    )
+                else:
+                    outside = outside_store(load(environ | {"WATTFALL_CACHE": url}))
+                    for _ in due_erasures(store, Audit(store, []), int(time.time()), outside):
+                        pass
+                assert (client.dbsize(), overdue(store, int(time.time()))) == (0, [])
 
 
 def test_a_restored_backup_is_erased_again(path: Path, tmp_path: Path) -> None:
@@ -229,7 +269,7 @@ def test_others_who_quote_the_household_keep_their_accounts(store: Store) -> Non
 def left_of(store: Store, household: str) -> list[str]:
     audit = Audit(store, [])
     plan = begin(store, audit, household, Who("op", "", "operator"), "they asked for it", homes.NOW)
-    return [one for one in carry_out(store, audit, plan, homes.NOW, lambda _: None) if one]
+    return [one for one in carry_out(store, audit, plan, homes.NOW, OutsideStore()) if one]
 
 
 # By the worker
@@ -241,7 +281,7 @@ def test_the_worker_erases_on_the_day_and_not_before(server: Flask, store: Store
     due, audit = erasure_due(store, "acacia"), Audit(store, [])
     assert due
     for at, is_left in ((due - 1, True), (due, False)):
-        for _ in due_erasures(store, audit, at, lambda _: None):
+        for _ in due_erasures(store, audit, at, OutsideStore()):
             pass
         assert bool(store.readings(CAD, 0, FOR_EVER)) is is_left
     assert client.get("/account").status_code == 303

@@ -64,6 +64,7 @@ ROUTES = {
     "GET /_dash-dependencies": SIGNED_IN,
     "GET /_reload-hash": SIGNED_IN,
     "GET /account": SIGNED_IN,
+    "GET /account/everything": SIGNED_IN,
     "GET /account/everything.zip": SIGNED_IN,
     "GET /account/claim": SIGNED_IN,
     "POST /account/claim": SIGNED_IN,

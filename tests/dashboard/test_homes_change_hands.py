@@ -9,9 +9,10 @@ import io
 import json
 import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,16 +36,17 @@ from aggregator.store.occupancies import moved
 from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
+from aggregator.tariffs.rates import Series
 from aggregator.tariffs.tariff import tariff_from_json
 from aggregator.waterfall.pricing import change_tariff, move, shown
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.access import visible_device
 from dashboard.accounts.api_keys import SCOPES, ApiKeys
-from dashboard.accounts.household_export import export
+from dashboard.accounts.household_export import Told, export, followed
 from dashboard.accounts.users import ADMIN, SUPPORT, User
 from dashboard.app import create_app
 from dashboard.commands.main import main
-from dashboard.text.language import languages
+from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from tests.dashboard import homes
@@ -252,6 +254,23 @@ def test_two_households_read_one_month_through_one_redis_in_one_second(home: Hom
     assert keys  # they did meet there
 
 
+def test_no_process_shows_what_it_has_cached_of_an_erased_household(home: Home) -> None:
+    servers = [create_app(load({"WATTFALL_SECRET": SECRET}), home.store, lambda: homes.NOW).server for _ in range(2)]
+    people = of("acacia")(home), support_with_a_reason(home)
+    acacia, desk = ([browser(server, home.store, one) for server in servers] for one in people)
+    asked = [("day", DAYS[0]), ("month", "2026-11"), ("year", "2026")]
+    warm = [[total_of(client, CAD, *one) for one in asked] for client in acacia]
+    assert warm == [[WH[DAYS[0]], sum(ACACIA.values()), sum(ACACIA.values())]] * 2
+    assert [total_of(client, CAD, "month", "2026-11") for client in desk] == [sum(WH.values())] * 2
+    steps = erasing(home.store, Audit(home.store, []), make_plan(home.store, "acacia"), homes.NOW)
+    next(steps)  # the registry has forgotten the household; its readings and documents are still there
+    assert [[total_of(client, CAD, *one) for one in asked] for client in acacia] == [[None] * 3] * 2
+    for _ in steps:
+        pass
+    left = sum(WH.values()) - sum(ACACIA.values())
+    assert [[total_of(client, CAD, *one) for one in asked] for client in desk] == [[None, left, left]] * 2
+
+
 # Money
 
 
@@ -372,6 +391,8 @@ def everything(answer: bytes) -> dict[str, str]:
 
 @pytest.mark.parametrize(("household", "own"), [("acacia", ACACIA), ("willow", WILLOW)])
 def test_everything_of_a_household_is_of_its_own_days(home: Home, household: str, own: dict[str, int]) -> None:
+    prices = {start_of(day) + at: Decimal("0.25") for day in DAYS for at in range(0, 86_400, HALF_HOUR)}
+    home.store.put_prices(CAD, Series(prices))
     for day in ("2026-11-07", "2026-11-17"):
         who = Who("u9", "desk@example.org", SUPPORT)
         actions.look_up(Audit(home.store, []), who, CAD, f"=1+1 asked on {day}", start_of(day) + 3600)
@@ -388,6 +409,9 @@ def test_everything_of_a_household_is_of_its_own_days(home: Home, household: str
         for level in ("months", "years"):
             (whole,) = [json.loads(line) for line in files[f"{device_id}/{level}.jsonl"].splitlines()]
             assert whole["import_wh"] == sum(own.values())
+    priced = list(csv.DictReader(io.StringIO(files[f"{CAD}/prices.csv"])))
+    assert [row["start"] for row in priced] == [iso_utc(at) for at in prices if iso_utc(at)[:10] in own]
+    assert {(row["import_price"], row["export_price"]) for row in priced} == {("0.25", "")}
     told = json.loads(files[f"{CAD}/home.json"])
     assert (told["from"], told["to"]) == ((None, "2026-11-09") if household == "acacia" else (WILLOW_SINCE, None))
     assert told["tariff"]["versions"][0]["import"] == ("0.1" if household == "acacia" else "0.2")
@@ -410,11 +434,38 @@ def test_an_open_month_is_in_everything(home: Home) -> None:
     home.store.put_device(Device("cad-2", household="willow"))
     parts = {name: Part(700, None, covered_s=1800) for name in ("h10", "s20")}
     home.store.merge_parts("day", "cad-2", "2026-11-23", "Europe/London", parts)  # not carried into its month yet
-    spoken = languages().values()
-    files = everything(b"".join(export(home.store, Audit(home.store, []), "willow", [], homes.NOW, spoken)))
-    assert [one for one in ("as of 2026", "Alles, was Wattfall") if one not in files["README.txt"]] == []
+    files = everything(b"".join(export(home.store, Audit(home.store, []), "willow", [], homes.NOW, ENGLISH)))
     for level in ("days", "months", "years"):
         assert json.loads(files[f"cad-2/{level}.jsonl"])["import_wh"] == 700
+
+
+def test_the_page_is_told_how_much_of_its_download_is_written(home: Home) -> None:
+    acacia = of("acacia")(home)
+    client = client_of(home, acacia)
+
+    def told() -> object:
+        return client.get("/account/everything?of=7").json
+
+    def quarters(tell: Told) -> Iterator[bytes]:
+        for done in range(1, 5):
+            tell(done, 4)
+            yield b""
+
+    pieces = followed(home.store, acacia.user_id, "7", quarters)
+    assert (told(), next(pieces), told()) == ({}, b"", {"percent": 25})
+    pieces.close()
+    assert told() == {"percent": None}, "broken off"
+    everything(client.get("/account/everything.zip?of=7").data)
+    assert told() == {"percent": 100}
+
+
+def test_a_download_counts_the_days_of_readings_intervals_and_charts(home: Home) -> None:
+    told: list[tuple[int, int]] = []
+    for _ in export(home.store, Audit(home.store, []), "acacia", [], homes.NOW, ENGLISH, lambda *one: told.append(one)):
+        pass
+    whole = 2 * 3 * len(ACACIA)
+    assert (told[0], told[-1], told) == ((0, whole), (whole, whole), sorted(told))
+    assert {done for done, _ in told} >= {5, 10, 11, 12}, "each day's chart"
 
 
 def test_only_a_household_downloads_everything(home: Home) -> None:
@@ -433,6 +484,7 @@ def test_an_operator_exports_a_household_and_leaves_entries(home: Home, tmp_path
     done = CliRunner().invoke(main, [*arguments, str(target)], env=environ)
     assert (done.exit_code, done.stdout) == (0, f"{target} holds acacia: devices 2, accounts 1\n")
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert "Everything that Wattfall keeps" in everything(target.read_bytes())["README.txt"]
     assert everything(target.read_bytes())[f"{CAD}/days.jsonl"].count("\n") == len(ACACIA)
     assert [one.device_id for one in Audit(home.store, []).entries() if one.action == "export"] == [GAS, CAD]
     again = CliRunner().invoke(main, [*arguments, str(target)], env=environ)

@@ -27,7 +27,6 @@ from aggregator.store.sqlite.sqlite_store import SqliteStore
 from dashboard import server
 from dashboard.commands.main import main
 from dashboard.server import check_port, reserve_port, warm
-from dashboard.web.cache import check_cache
 from dashboard.web.request_guard import admit_body
 from tests.dashboard import homes
 from tests.dashboard.people import SECRET, at_home, cookie_of, dashboard, member
@@ -186,26 +185,6 @@ def test_a_reserved_port_admits_only_our_workers(port: int) -> None:
 
 def test_a_foreign_address_gets_one_line(port: int, refused: Callable[..., str]) -> None:
     assert f"cannot listen on {ELSEWHERE}:{port}: " in refused("--host", ELSEWHERE)
-
-
-# Caches
-
-
-@pytest.mark.parametrize("url", ["nonsense", "memcached://localhost", "redis//localhost"])
-def test_an_invalid_cache_url_gets_one_line(refused: Callable[..., str], url: str) -> None:
-    said = refused(WATTFALL_CACHE=url)
-    assert said == "wattfall: WATTFALL_CACHE is not a redis:// URL; try one like redis://localhost:6379\n"
-
-
-@pytest.mark.parametrize("url", ["redis://localhost:many", "redis://localhost/?socket_timeout=soon"])
-def test_a_malformed_cache_url_names_the_variable(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="WATTFALL_CACHE cannot be read: "):
-        check_cache(url)
-
-
-@pytest.mark.parametrize("url", ["", "redis://localhost:6379", "redis://localhost/2", "rediss://:secret@cache:1"])
-def test_the_server_starts_without_its_cache(url: str) -> None:
-    check_cache(url)
 
 
 # Workers

@@ -7,10 +7,10 @@ the household sees the day, and anybody of it may keep the data.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from flask import Blueprint, Flask, Response, abort, redirect, request
+from flask import Blueprint, Flask, Response, abort, jsonify, redirect, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as Answer
 
@@ -23,7 +23,7 @@ from aggregator.support.audit import Audit
 from dashboard.accounts import sessions
 from dashboard.accounts.accounts import Accounts, Throttle
 from dashboard.accounts.api_keys import ApiKeys
-from dashboard.accounts.household_export import export
+from dashboard.accounts.household_export import Told, export, followed, progress
 from dashboard.accounts.mail import Mailer, check_mail
 from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.second_factor import SecondFactors
@@ -54,7 +54,11 @@ def add_routes(server: Flask, services: AuthServices) -> None:
 
     @page.get("/account/everything.zip")
     def everything() -> Response:
-        return _everything(services, _me())
+        return _everything(services, _resident(or_visitor=True))
+
+    @page.get("/account/everything")
+    def written() -> Response:
+        return jsonify(progress(services.store, _resident(or_visitor=True).user_id, request.args.get("of", "")))
 
     @page.post("/account/password")
     def change_password() -> Response | Answer:
@@ -116,20 +120,23 @@ def _account(services: AuthServices, user: User, faults: Faults | None = None, s
     )
 
 
-def _resident() -> User:
+def _resident(*, or_visitor: bool = False) -> User:
     """Return the signed-in user, who has a household of their own; visitors of the demo share theirs."""
     user = signed_in()
-    if user is None or user.role != HOUSEHOLD or not user.household or user.is_visitor:
+    if user is None or user.role != HOUSEHOLD or not user.household or (user.is_visitor and not or_visitor):
         abort(404)
     return user
 
 
 def _everything(services: AuthServices, user: User) -> Response:
-    """Stream everything that is kept of the user's household."""
-    if user.role != HOUSEHOLD or not user.household:
-        abort(404)
-    people, now = services.accounts.everybody(), int(time.time())
-    pieces = export(services.store, services.audit, user.household, people, now, [reader_language()])
+    """Stream everything that is kept of the user's household; `of` is the name under which the page follows it."""
+    now, store = int(time.time()), services.store
+    people, language = services.accounts.everybody(), reader_language()
+
+    def made(tell: Told) -> Iterator[bytes]:
+        return export(store, services.audit, user.household, people, now, language, tell)
+
+    pieces = followed(store, user.user_id, request.args.get("of", "")[:40], made)
     name = f"attachment; filename=wattfall-{datetime.fromtimestamp(now, UTC).date().isoformat()}.zip"
     return Response(pieces, mimetype="application/zip", headers={"Content-Disposition": name})
 

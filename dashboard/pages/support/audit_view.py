@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 from flask import Blueprint, Response, abort, request
@@ -200,7 +201,7 @@ def _who_looked(support: SupportServices) -> Response:
         for device_id in support.store.household_devices(user.household)
         if (device := support.data.device(user, device_id))
     ]
-    seen = [(one, device) for device in devices for one in support.audit.seen_by_staff(device, MOST_LOOKS)]
+    seen = [(one, device) for device in devices for one in islice(support.audit.seen_by_staff(device), MOST_LOOKS)]
     seen.sort(key=lambda pair: pair[0].at, reverse=True)
     return render(
         "who_looked.html",

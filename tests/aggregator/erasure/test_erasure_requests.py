@@ -18,6 +18,7 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Interval, Reading
+from aggregator.erasure.erasing import OutsideStore
 from aggregator.erasure.erasure_requests import (
     AGAIN_S,
     ask_for_erasure,
@@ -56,7 +57,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def erase_all(store: SqliteStore, now: int = DUE) -> None:
-    for _ in due_erasures(store, Audit(store, []), now, lambda _: None):
+    for _ in due_erasures(store, Audit(store, []), now, OutsideStore()):
         pass
 
 
@@ -123,11 +124,11 @@ def test_an_unreadable_record_ends_neither_the_worker_nor_the_function(
             stop.set()
         return 0
 
-    run_worker(store, 35, stop, lambda: DUE, take_in, _census(store, Audit(store, []), lambda _: None))
+    run_worker(store, 35, stop, lambda: DUE, take_in, _census(store, Audit(store, []), OutsideStore()))
     assert "the erasure again 00ff waits: the record of an erasure cannot be read" in caplog.text
     assert overdue(store, DUE) == ["again 00ff"]
     with pytest.raises(ConfigurationError, match="a day late: 1"):
-        erase_due(store, Audit(store, []), DUE, lambda: 60.0)
+        erase_due(store, Audit(store, []), DUE, OutsideStore(), lambda: 60.0)
 
 
 def test_an_erasure_of_a_household_that_is_empty_by_its_day_is_done(store: SqliteStore) -> None:
@@ -146,7 +147,7 @@ def test_an_erasure_that_died_before_the_scrub_ends_when_repeated(
     plan = begin(store, Audit(store, []), "home-a", STAFF, "they asked for it", DUE)
     monkeypatch.setattr(SqliteStore, "scrub", dies)
     with pytest.raises(SystemExit):
-        [*carry_out(store, Audit(store, []), plan, DUE, lambda _: None)]
+        [*carry_out(store, Audit(store, []), plan, DUE, OutsideStore())]
     monkeypatch.undo()
     assert store.record(ERASURES.of(), "home-a") is None
     store.put_record("notes", "large", "x" * 100_000)

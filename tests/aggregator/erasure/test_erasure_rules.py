@@ -64,6 +64,7 @@ def test_a_persons_records_are_found_by_id_and_address_the_account_last() -> Non
         ("invited", "u-1"),
         ("api/keys", "u-1"),
         ("api/uses", "u-1"),
+        ("exports", "u-1"),
         ("users", "u-1"),
     ]
 

@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part, add
 from aggregator.core.registers import parse_overrides
-from aggregator.store.occupancies import households, moved, occupancies, own_days, seen_by, tariff_text_on
+from aggregator.store.occupancies import households, moved, occupancies, own_days, parts_above, seen_by, tariff_text_on
 from tests.budgets import examples
 
 ZONE = "Australia/Lord_Howe"
 FIRST = date(2024, 11, 20)
 CALENDAR = [(FIRST + timedelta(number)).isoformat() for number in range(500)]  # with two turns of the year
+UNMOVED = Device("cad", ZONE)
 
 
-def chart(level: str, period: str, wh: dict[str, int]) -> Document | None:
-    """Return the chart of a period as the waterfall would store it, each day with its own energy."""
-    if level == "day":
-        parts = {"h00": Part(wh[period], None)} if period in wh else {}
-    else:
-        below = periods.children(level, period).items()
-        charts = {name: chart(periods.LEVELS[level].child, one, wh) for name, one in below}
-        parts = {name: one.total for name, one in charts.items() if one}
-    return Document(level, "cad", period, ZONE, parts) if parts else None
+def chart(level: str, period: str, wh: dict[str, int], device: Device = UNMOVED) -> Document | None:
+    """Return the chart of a period as the waterfall stores it, each day with its own energy."""
+    parts: dict[str, Part | None] = {"h00": Part(wh[period], None)} if period in wh else {}
+    if child := periods.LEVELS[level].child:
+        for below in periods.children(level, period).values():
+            parts |= parts_above(device, level, below, chart(child, below, wh, device))
+    known = {name: part for name, part in parts.items() if part}
+    return Document(level, "cad", period, ZONE, known) if known else None
 
 
 @st.composite
@@ -42,7 +42,7 @@ def histories(draw: st.DrawFn) -> Device:
 @examples(100)
 def test_every_chart_of_a_household_is_the_sum_of_its_own_days(device: Device, wh: dict[str, int]) -> None:
     def read(level: str, period: str) -> Document | None:
-        return chart(level, period, wh)
+        return chart(level, period, wh, device)
 
     for household in {*households(device), "stranger"}:
         seen = seen_by(device, household)
@@ -69,7 +69,9 @@ def test_the_parts_of_a_shared_month_add_up_to_it() -> None:
     wh = {day: 1000 + number for number, day in enumerate(CALENDAR)}
     both = [seen_by(device, household) for household in ("a", "b")]
     for level, period in (("month", "2024-12"), ("year", "2024")):
-        own = [own_days(one, lambda level, period: chart(level, period, wh))(level, period) for one in both if one]
+        own = [
+            own_days(one, lambda level, period: chart(level, period, wh, device))(level, period) for one in both if one
+        ]
         whole = chart(level, period, wh)
         assert whole
         assert add(one.total for one in own if one) == whole.total

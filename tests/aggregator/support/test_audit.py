@@ -122,7 +122,7 @@ def test_a_home_sees_staff_without_their_address(store: Store) -> None:
     Audit(store, [SECRET]).append(BEN, "rebuild", "cad-1", "hole in Tuesday", NOW + 60, {"from": "2026-11-17"})
     look_up(Audit(store, [SECRET]), ANNA, "other", "somebody else", NOW)
 
-    assert Audit(store, [SECRET]).seen_by_staff(Device("cad-1"), 9) == [
+    assert [*Audit(store, [SECRET]).seen_by_staff(Device("cad-1"))] == [
         audit.Seen(NOW + 60, "support", "rebuild", "hole in Tuesday", {"from": "2026-11-17"}),
         audit.Seen(NOW, "support, Anna K.", "look-up", "customer called", {}),
     ]
@@ -133,7 +133,15 @@ def test_a_home_sees_staff_behind_many_actions_of_its_own(store: Store) -> None:
     look_up(own, ANNA, "cad-1", "customer called", NOW)
     for second in range(3):
         record_import(own, ann, "cad-1", "on the page of the household", NOW + second, file="meter.csv")
-    assert [one.reason for one in own.seen_by_staff(Device("cad-1"), 2)] == ["customer called"]
+    assert [one.reason for one in own.seen_by_staff(Device("cad-1"))] == ["customer called"]
+
+
+def test_a_home_can_read_every_look_of_staff(store: Store) -> None:
+    looks = 2 * audit.AT_ONCE + 1  # three pages
+    for number in range(looks):
+        Audit(store, [SECRET]).append(ANNA, "look-up", "cad-1", f"call {number}", NOW)
+    read = [one.reason for one in Audit(store, [SECRET]).seen_by_staff(Device("cad-1"))]
+    assert read == [f"call {number}" for number in reversed(range(looks))]
 
 
 def test_a_former_household_sees_its_looks_behind_those_at_the_next(store: Store) -> None:
@@ -145,7 +153,7 @@ def test_a_former_household_sees_its_looks_behind_those_at_the_next(store: Store
         look_up(one, ANNA, "cad-1", "willow called", NOW + second)
     former = seen_by(store.device("cad-1") or Device(""), "acacia")
     assert former
-    assert [seen.reason for seen in one.seen_by_staff(former, 2)] == ["acacia called"]
+    assert [seen.reason for seen in one.seen_by_staff(former)] == ["acacia called"]
 
 
 # The chain
@@ -331,7 +339,7 @@ def test_a_forgotten_person_leaves_a_whole_chain_without_a_name(store: Store) ->
 
     found = Audit(store, [SECRET]).entries(device_id="a")
     assert [(one.who.name, one.who.email) for one in found] == [("", ""), ("", BEN.email), ("", "")]
-    assert [one.by for one in Audit(store, [SECRET]).seen_by_staff(Device("a"), 9)] == ["support"] * 3
+    assert [one.by for one in Audit(store, [SECRET]).seen_by_staff(Device("a"))] == ["support"] * 3
     assert numbers(Audit(store, [SECRET]).entries(person=pseudonyms[0])) == [3, 2, 1]
     assert Audit(store, [SECRET]).entries(person="u-1") == []
     assert faults(store) == []
@@ -517,5 +525,17 @@ def test_each_look_is_read_and_erased_with_the_household_of_its_time(
     for household in {one for one, *_ in chain} - {"", erased}:
         seen, newest = seen_by(present, household), max(n for n, one in enumerate(chain) if one[0] == household)
         assert seen
-        read = {one.reason for one in known.seen_by_staff(seen, 99) if one.action == "look-up"}
+        read = {one.reason for one in known.seen_by_staff(seen) if one.action == "look-up"}
         assert read == {reason for reason, place in own.items() if place == newest}
+
+
+def test_an_address_keeps_the_pseudonyms_of_others_who_had_it(store: Store) -> None:
+    """The address is written down before there is an account, and another person has it later."""
+    invited, later = Who("", ANNA.email, "household", "Anna"), Who("u-9", ANNA.email, "household", "Anne")
+    for one in (invited, ANNA, later):
+        audit_people.pseudonym_of(store, one)
+    assert len(audit_people.forget(store, ANNA.user_id)) == 1
+    left = [audit_people.load_card(store, one) for one in audit_people.pseudonyms(store, ANNA.email)]
+    assert [card.user_id for card in left if card] == ["", "u-9"]
+    assert len(audit_people.forget(store, ANNA.email)) == 2
+    assert store.records("audit/cards") == store.records("audit/people") == []

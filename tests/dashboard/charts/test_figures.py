@@ -114,6 +114,13 @@ def test_a_change_of_the_clocks_is_marked(period: str, words: str) -> None:
     assert len(figure(drawn).layout.shapes) == 1
 
 
+@pytest.mark.parametrize(("wh", "unit", "top"), [(99, "Wh", "80"), (100, "kWh", "0.1")])
+def test_a_small_day_has_an_axis_in_wh(wh: int, unit: str, top: str) -> None:
+    drawn = figure(chart("2026-11-22", {"h03": measured(wh), "h04": measured(1)}))
+    assert (drawn.layout.annotations[0].text, drawn.layout.yaxis.ticktext[-1]) == (unit, top)
+    assert drawn.layout.annotations[1].text == {"Wh": "99", "kWh": "0.10"}[unit]
+
+
 @pytest.mark.parametrize(
     ("low", "high", "steps"),
     [

@@ -164,7 +164,7 @@ def test_an_outage_has_its_minutes_and_what_is_estimated() -> None:
 
 def test_an_outage_within_a_half_hour_has_its_length_alone() -> None:
     lacking = Part(250, None, estimated_import_wh=80, covered_s=1200, estimated_s=600)
-    assert outages({"s16": lacking}) == [("Tue 24 Nov 08:00–08:30", "10 min missing, 0.08 kWh estimated")]
+    assert outages({"s16": lacking}) == [("Tue 24 Nov 08:00–08:30", "10 min missing, 80 Wh estimated")]
 
 
 def test_what_is_estimated_and_what_is_not_known_are_two_times() -> None:

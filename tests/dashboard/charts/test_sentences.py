@@ -113,12 +113,17 @@ def test_a_peak_beside_export_is_named_import() -> None:
     assert "most imported 07:00–08:00" in sentences.summary(chart("day", "2026-11-22", parts), ENGLISH)
 
 
+def test_the_first_minutes_of_a_meter_are_no_measured_day() -> None:
+    day = chart("day", "2026-11-23", {"h14": Part(9, None, covered_s=70)}, "2026-11-23")
+    assert dict(sentences.facts(day, ENGLISH))["Measured"] == "1 min"
+
+
 def test_the_first_reading_within_a_period_is_named() -> None:
     day = Part(9000, None, covered_s=86_400)
     month = chart("month", "2025-10", {f"d{number}": day for number in range(19, 32)}, "2025-10")
     assert "first reading on Sunday 19 October" in sentences.summary(month, ENGLISH)
     morning = chart("day", "2025-10-19", {"h09": FULL}, "2025-10-19")
-    assert "first reading after 09:00" in sentences.summary(morning, ENGLISH)
+    assert "first reading between 09:00 and 10:00" in sentences.summary(morning, ENGLISH)
 
 
 @pytest.mark.parametrize(
@@ -203,10 +208,10 @@ def test_a_card_has_the_export_of_each_half_hour() -> None:
     first, second = Part(10, 900, covered_s=1800), Part(30, 890, covered_s=1800)
     hour = {"h11": Part(40, 1790, covered_s=3600), "s22": first, "s23": second}
     assert cards.column_lines(11, chart("day", "2026-11-22", hour), ENGLISH) == [
-        "0.04 kWh imported",
+        "40 Wh imported",
         "1.79 kWh exported",
-        "11:00  0.01 kWh, 0.90 kWh exported",
-        "11:30  0.03 kWh, 0.89 kWh exported",
+        "11:00  10 Wh, 0.90 kWh exported",
+        "11:30  30 Wh, 0.89 kWh exported",
     ]
 
 
@@ -218,7 +223,7 @@ def test_the_money_of_half_hours_is_in_pence() -> None:
     view = View("household", "cad-1", "day", "2026-11-22", unit="money")
     parts = {"h11": hour, "s22": halves[0], "s23": halves[1]}
     day = chart("day", "2026-11-22", parts, view=view, currency="GBP")
-    assert cards.column_lines(11, day, ENGLISH) == ["£0.01 · 0.03 kWh", "11:00  0.3 p", "11:30  0.5 p"]
+    assert cards.column_lines(11, day, ENGLISH) == ["£0.01 · 33 Wh", "11:00  0.3 p", "11:30  0.5 p"]
 
 
 def test_an_excluded_standing_charge_is_named() -> None:

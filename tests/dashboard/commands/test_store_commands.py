@@ -23,6 +23,8 @@ MAKE = {
     "ingest": (),
     "import": ("FILE", "--device", "d"),
     "device set": ("d",),
+    "device token": ("d",),
+    "device code": ("d",),
     "user add": ("ann@example.org",),
     "provision": ("FILE",),
     "worker": (),
@@ -32,8 +34,6 @@ MAKE = {
 }
 READ_OR_MEND = {
     "show": ("day", "d"),
-    "device token": ("d",),
-    "device code": ("d",),
     "device move": ("d", "--to", "h", "--from", "2026-11-01"),
     "device list": (),
     "tariff set": ("d", "FILE"),

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -36,12 +37,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[list[str]]:
-    """Run `wattfall up` in a folder; yield what it prints until the lines about its source."""
+def running(folder: Path, *options: str) -> Iterator[tuple[list[str], IO[str]]]:
+    """Run `wattfall up` in a folder; yield what it prints up to the link, and what it prints from then on."""
     command = [sys.executable, "-m", "dashboard.commands.main", "up", "--data", str(folder), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield [process.stdout.readline() for _ in range(3)] if process.stdout else []
+            assert process.stdout
+            yield [process.stdout.readline().strip() for _ in range(7)], process.stdout
         finally:
             process.terminate()
             assert process.wait(PATIENCE_S) == 0
@@ -58,14 +60,17 @@ def test_one_command_brings_a_meter_on_a_broker_to_the_page_of_its_home(tmp_path
     port = free_port()
     with broker_in(tmp_path) as broker, closing(Publisher(broker.port)) as publisher:
         options = ["--port", str(port), "--email", "ann@example.org", "--mqtt", broker.url, "--topic", "glow/+/#"]
-        with running(tmp_path / "home", *options) as lines:
-            assert lines[0].startswith(f"Wattfall is at http://localhost:{port}/ ")
-            link = re.fullmatch(
-                r"Choose your password at (http://localhost:\d+/invitation/[\w-]+\?next=/account/second-factor)\n",
-                lines[1],
-            )
-            assert link
-            with urllib.request.urlopen(link[1], timeout=PATIENCE_S) as page:
+        with running(tmp_path / "home", *options) as (lines, more):
+            assert lines[:-1] == [
+                f"Wattfall is at http://localhost:{port}/",
+                f"Its data are in {tmp_path}/home; Ctrl-C ends it, `wattfall up --data {tmp_path}/home` continues",
+                "The days of a new meter are those of Europe/London; --timezone names another",
+                f"{broker.url} is asked for glow/+/#",
+                "",
+                "Choose your password at",
+            ]
+            assert re.fullmatch(r"http://localhost:\d+/invitation/[\w-]+\?next=/account/second-factor", lines[-1])
+            with urllib.request.urlopen(lines[-1], timeout=PATIENCE_S) as page:
                 assert page.status == 200
             at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             message = {"electricitymeter": {"timestamp": at, "power": {"value": 0.431, "units": "kW"}}}
@@ -73,6 +78,7 @@ def test_one_command_brings_a_meter_on_a_broker_to_the_page_of_its_home(tmp_path
             with closing(open_store(sqlite_url(tmp_path / "home" / "wattfall.db"))) as seen:
                 device = eventually(lambda: seen.device(DISPLAY))
                 assert getattr(device, "household", None) == "home"
+            assert [more.readline() for _ in range(2)] == ["\n", f"{DISPLAY} is heard: 431 W\n"]
 
 
 def test_a_device_that_registers_itself_belongs_to_the_home(store: Store) -> None:

@@ -22,15 +22,19 @@ from flask_caching.backends.base import BaseCache
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document
-from aggregator.core.errors import ConfigurationError, StoreAway
+from aggregator.core.errors import StoreAway
+from aggregator.core.periods import FOR_EVER, Window
 from aggregator.core.status import Status
+from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, Resident
+from aggregator.erasure.erasure_rules import cache_key, forget_cached
 from aggregator.intake.device_status import put_statuses
 from aggregator.store.collections import TARIFF_BEFORE
+from aggregator.store.occupancies import without_household
 from aggregator.store.port import Store
 from aggregator.tariffs.tariff import tariff_from_text
 from aggregator.waterfall.pricing import change_tariff
 from aggregator.waterfall.worker import drain
-from dashboard.web.cache import KINDS, REDIS_PAUSE_S, Cache, MemoryCache, forget_cached, open_cache, schema, weigh
+from dashboard.web.cache import KINDS, REDIS_PAUSE_S, SWEEP_S, Cache, MemoryCache, open_cache, schema, weigh
 from dashboard.web.cached_reads import CLOSED_S, GAPS_S, LIVE_S, OPEN_S, CachedReads
 from tests.dashboard import homes
 from tests.dashboard.people import MEMBER, at_home, dashboard
@@ -427,21 +431,48 @@ class Exploit:
         return os.system, (f"touch {self.path}",)
 
 
-def test_entries_about_erased_devices_leave_redis_and_the_others_stay(
-    shared: tuple["redis.Redis", Cache], port: int
+ANN = Resident("u-1", "ann@example.org")
+ERASED = ErasurePlan("acacia", tuple(ErasedStay(one, 0, FOR_EVER) for one in ("cad-1", "cad-1~gas")), (ANN,))
+
+
+def test_an_erasure_deletes_the_answers_about_its_devices_alone(
+    furnished: Store, shared: tuple["redis.Redis", Cache], port: int
 ) -> None:
     client, cache = shared
     for device_id in ("cad-1", "cad-1~gas", "cad-10"):
-        cache.set(repr(("extent", device_id, None, "")), (("2026-11-01", "2026-11-23"),), 60)
-    forget_cached(f"redis://127.0.0.1:{port}", ["cad-1", "cad-1~gas"])
-    (left,) = client.keys()
-    assert b"'cad-10'" in left
+        cache.set(cache_key("extent", Device(device_id)), (("2026-11-01", "2026-11-23"),), 60)
+    client.set("wattfall 0.1 an-older-version ('extent', 'cad-1', None, '')", b"x")
+    client.set("another program's ('extent', 'cad-1', None, '')", b"x")
+    assert [one for one in forget_cached(f"redis://127.0.0.1:{port}", furnished, ERASED) if one] == []
+    assert sorted(key.decode().partition("'")[0] for key in client.scan_iter()) == [
+        "another program",
+        f"wattfall {version('wattfall')} {schema()} (",
+    ]
 
 
-def test_an_unreachable_redis_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="WATTFALL_CACHE cannot be reached"):
-        forget_cached(f"redis://127.0.0.1:{free_port()}", ["cad-1"])
-    forget_cached("", ["cad-1"])
+def test_the_scan_of_the_cache_names_old_answers_and_people(
+    furnished: Store, shared: tuple["redis.Redis", Cache], port: int
+) -> None:
+    """Pages cache answers between the deletion and the scan."""
+    _, cache = shared
+    device = furnished.device("cad-1")
+    assert device
+    erased = without_household(device, [Window(0, FOR_EVER)], homes.NOW)
+    furnished.put_device(erased)
+    steps = forget_cached(f"redis://127.0.0.1:{port}", furnished, ERASED)
+    assert next(steps) == ""
+    for one in (device, erased):
+        cache.set(cache_key("look", one), (True,), 60)
+    cache.set(cache_key("known", Device("cad-2")), (ANN.email,), 60)
+    left = [one.partition(" (")[2] for one in steps if one]
+    assert sorted(left) == [cache_key("known", Device("cad-2"))[1:], cache_key("look", device)[1:]]
+
+
+def test_a_cache_that_cannot_be_reached_counts_as_left(furnished: Store) -> None:
+    (line,) = forget_cached(f"redis://:a-password@127.0.0.1:{free_port()}", furnished, ERASED)
+    assert line.startswith("the cache, which was not scanned: WATTFALL_CACHE cannot be reached")
+    assert "a-password" not in line
+    assert [*forget_cached("", furnished, ERASED)] == []
 
 
 def test_foreign_values_in_redis_are_misses_and_run_nothing(
@@ -522,3 +553,15 @@ def test_entries_in_memory_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     later = time.time() + 11
     monkeypatch.setattr("cachelib.simple.time", lambda: later)
     assert memory.get("a") is None
+
+
+def test_memory_frees_expired_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = MemoryCache(threshold=3)
+    memory.set("short", (1,), 10)
+    memory.set("long", (2,), 2 * SWEEP_S)
+    later = time.time() + SWEEP_S
+    monkeypatch.setattr(time, "time", lambda: later)
+    memory.set("new", (3,), 10)
+    assert [*memory._cache] == ["long", "new"]
+    memory.set("newer", (4,), 10)
+    assert [*memory._cache] == ["long", "new", "newer"], "the freed place is used"

@@ -32,9 +32,9 @@ def with_counters(*rows: CounterComparison) -> Diagnostics:
     ("counter", "expected"),
     [
         (one(), "the same"),
-        (one(9_050), "the same but for 0.05 kWh"),
-        (one(8_950), "the same but for 0.05 kWh"),
-        (one(9_051), "0.05 kWh more; meters begin these counters in ways of their own"),
+        (one(9_050), "the same but for 50 Wh"),
+        (one(8_950), "the same but for 50 Wh"),
+        (one(9_051), "51 Wh more; meters begin these counters in ways of their own"),
         (one(4_000), "5.00 kWh less; meters begin these counters in ways of their own"),
         (one(charts=None, utc=None), "there is no chart to compare it with"),
         (

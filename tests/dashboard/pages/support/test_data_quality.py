@@ -105,7 +105,7 @@ def test_register_steps_show_their_classification() -> None:
         RegisterStep(at, "export_wh", "undecided", 5, 3),
     )
     assert [row.what for row in found] == [
-        "A glitch: import went from 1,275 kWh to 0.02 kWh and back; 2 readings dropped.",
+        "A glitch: import went from 1,275 kWh to 17 Wh and back; 2 readings dropped.",
         "The meter was exchanged: import went from 1,050 kWh to 12.0 kWh.",
         "Not decided yet: export went from 5 Wh to 3 Wh.",
     ]
