@@ -17,8 +17,8 @@
 Live arrival brings a reading of every device: a row each, of known size. `pack` packs a half hour once it is over and
 quiet. What comes in later for it lies in `recent` beside it until the next packing; a read merges both, `recent` last.
 
-The schema is in `sqlite_schema`, the live state and the prices in `sqlite_live`, deletions for good in `sqlite_layers`; the registry,
-the records and the change feed are in `sqlite_registry`.
+The schema is in `sqlite_schema`, live states and prices in `sqlite_live`, deletions for good in `sqlite_layers`; the
+registry, the records and the change feed are in `sqlite_registry`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
