@@ -71,7 +71,8 @@ def plant(store: Store, now: int) -> User:
     actions.look_up(audit, STAFF, CAD, "MARKreason called", now)
     actions.add_note(audit, STAFF, home, "MARKreason is a note", now)
     who = Who(ann.user_id, EMAIL, "household", "MARKname")
-    actions.record_account(audit, STAFF, "a new account", who, now)
+    for one in (Who("", EMAIL, "household", "MARKname"), who):  # before there is an account, and of it
+        actions.record_account(audit, STAFF, "a new account", one, now, role="household", household=HOME)
     actions.record_import(audit, who, CAD, "MARKreason to import", now, file="MARKfile.csv")
     actions.count_search(audit, who, now)
     take_census(store, now, store.backlog())

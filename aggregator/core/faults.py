@@ -237,22 +237,22 @@ def _is_elsewhere(level: Register, piece: Sequence[int], start: int) -> bool:
     return is_apart and is_small
 
 
-def wrong_since(points: Register, max_power_w: int, start: int, end: int) -> int | None:
-    """Return the instant of the earliest reading that the breaks of a span may show to be wrong, or None."""
-    ats, whs = points.ats, list(points.whs)
+def breaks(points: Register, max_power_w: int) -> dict[int, int | None]:
+    """Return the instants of readings that do not run on from the one before, and since when it may show a fault."""
+    whs = list(points.whs)
     runs = runs_of(points, whs, max_power_w)
-    level, near = points._replace(whs=whs), [n for n, run in enumerate(runs) if start <= ats[run.first] <= end]
-    return min((ats[found] for n in near if (found := _risen_above(level, runs, n)) is not None), default=None)
+    level = points._replace(whs=whs)
+    return {level.ats[run.first]: _risen_above(level, runs, place) for place, run in enumerate(runs[1:], 1)}
 
 
 def _risen_above(level: Register, runs: Sequence[Run], following: int) -> int | None:
-    """Return the position at which the register first rises above a run that comes later, whatever is believed."""
+    """Return the instant at which the register first rises above a run that comes later, whatever is believed."""
     whs, base, last = level.whs, level.whs[runs[following].first], max(runs[following].first - 1, 0)
     is_passed = (whs[last] - base) * LEAP < base
     for first, until in runs[max(following - FAULT_RUNS, 0) : following]:
         above = bisect_right(whs, base, first, until + 1)
         if above <= until and (is_passed or above > first):
-            return max(above, bisect_left(level.ats, level.ats[last] - FAULT_S))
+            return level.ats[max(above, bisect_left(level.ats, level.ats[last] - FAULT_S))]
         is_passed |= above > first
     return None
 

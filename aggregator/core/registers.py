@@ -176,12 +176,6 @@ def anchor_after(points: Register, since: int, max_power_w: int) -> int | None:
     return None
 
 
-def breaks(points: Register, max_power_w: int) -> list[int]:
-    """Return the instants of the readings that do not run on plainly from the one before."""
-    runs = runs_of(points, list(points.whs), max_power_w)
-    return [points.ats[run.first] for run in runs[1:]]
-
-
 def is_long_enough(points: Register, first: int, last: int) -> bool:
     return last - first >= DECIDE_READINGS and points.ats[last] - points.ats[first] >= DECIDE_S
 

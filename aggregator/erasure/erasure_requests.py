@@ -2,7 +2,7 @@
 
 A request waits WAIT_DAYS, in which one click takes it back. What has begun goes on after a crash, from the plan in its
 record until the proof is whole: what could not be scanned counts as left. The store forgets first, then the cache that
-web processes share, else a page could fill it again. A cache in a web process forgets within an hour, and the access
+web processes share, else a page could fill it again. A cache in a web process forgets within AGAIN_S, and the access
 check is in front of it. Then all is looked at once more, and the record goes.
 
 What was erased is noted beside a SQLite file, in a list that `wattfall restore` reads: an older backup has it again.
@@ -35,7 +35,7 @@ from aggregator.support.actions import record_erasure
 from aggregator.support.audit import Audit, Who
 
 WAIT_DAYS = 7
-AGAIN_S = HOUR + 600  # from the erasure to the last look: cached answers live for an hour
+AGAIN_S = HOUR + 600  # from the erasure to the last look: as long as a web process holds cached answers
 RECOVERY_DAYS = 35  # of DynamoDB's point-in-time recovery
 PAGE = 500
 _ASKED, _TAKEN_BACK, _BEGINS, _BEGUN, _AGAIN = "asked", "taken back", "begins", "begun", "again"
@@ -74,7 +74,8 @@ class ErasureRequest(NamedTuple):
 def ask_for_erasure(store: Store, household: str, now: int) -> int:
     """Ask for the erasure of a household; return when it is due (UTC seconds). A repeated request changes nothing."""
     due = now + WAIT_DAYS * DAY_S
-    if store.put_record(ERASURES.of(), household, ErasureRequest(_ASKED, due).body, was=None):
+    was = store.record(ERASURES.of(), household)
+    if not was and store.put_record(ERASURES.of(), household, ErasureRequest(_ASKED, due).body, was=was):
         return due
     return erasure_due(store, household) or due
 
@@ -93,7 +94,8 @@ def has_begun(store: Store, household: str) -> bool:
 
 def overdue(store: Store, now: int) -> list[str]:
     """Return the households whose erasure was due or has begun by `now` (UTC seconds), and is not done."""
-    return [key for key, body in store.records(ERASURES.of(), limit=PAGE) if _is_overdue(body, now)]
+    requests = store.records(ERASURES.of(), limit=PAGE, with_damaged=True)
+    return [key for key, body in requests if _is_overdue(body, now)]
 
 
 def _is_overdue(body: str, now: int) -> bool:
@@ -188,7 +190,7 @@ def carry_out(store: Store, audit: Audit, plan: ErasurePlan, now: int, outside: 
 
 def due_erasures(store: Store, audit: Audit, now: int, outside: OutsideStore) -> Iterator[None]:
     """Carry out what is due at `now` (UTC seconds), in short steps. Faults are logged; the next call tries again."""
-    for key, body in store.records(ERASURES.of(), limit=PAGE):
+    for key, body in store.records(ERASURES.of(), limit=PAGE, with_damaged=True):
         try:
             request = ErasureRequest.of(body)
             if request.state == _TAKEN_BACK:
@@ -248,7 +250,7 @@ def forgotten_when(settings: Settings, household: str, now: int) -> Iterator[str
         day = periods.day_of(now + settings.backups_kept * DAY_S, "UTC")
         yield f"the backups in {settings.backup_dir} have it until {day} (WATTFALL_BACKUP_DAYS={settings.backups_kept})"
     yield "copies that you made yourself have it until you delete them; `wattfall restore` erases it from them again"
-    yield "web processes have answers in memory for an hour, which nobody gets; the worker looks once more after that"
+    yield "web processes have answers in memory for 70 minutes, which nobody gets; then the worker looks once more"
 
 
 def outside_store(settings: Settings, *more: Copies) -> OutsideStore:

@@ -81,7 +81,7 @@ def record_device(audit: Audit, who: Who, before: Device | None, after: Device, 
     """
     former = before or Device(after.device_id)
     names = [one.name for one in fields(after) if getattr(former, one.name) != getattr(after, one.name)]
-    home = pseudonym_of(audit.store, Who(household_id(after.household), "", "")) if after.household else "-"
+    home = _home(audit, after.household) if after.household else "-"
     first = {MOVED_FROM: after.occupied_from} if after.occupied_from else {}
     moved = {MOVED: home, **first} if "household" in names else {}
     if names or not before:
@@ -95,9 +95,15 @@ def record_token(audit: Audit, who: Who, device_id: str, now: int, *, is_end: bo
 
 
 def record_account(audit: Audit, who: Who, reason: str, account: Who, now: int, **details: str) -> None:
-    """Write down that an account is about to change; a pseudonym stands for its person, and no name is kept."""
+    """Write down that an account is about to change. Pseudonyms stand for person and household; no name is kept."""
     texts = {field: value for field, value in details.items() if value and field != "name"}
+    if household := texts.get("household"):
+        texts["household"] = _home(audit, household)
     audit.append(who, "account", "", reason, now, {"account": pseudonym_of(audit.store, account), **texts})
+
+
+def _home(audit: Audit, household: str) -> str:
+    return pseudonym_of(audit.store, Who(household_id(household), "", ""))
 
 
 def record_added(audit: Audit, who: Who, reason: str, devices: int, people: int, now: int) -> None:

@@ -26,7 +26,7 @@ from aggregator.support.audit_entry import Entry, Who
 _CARDS, _PEOPLE = AUDIT_CARDS.of(), AUDIT_PEOPLE.of()
 MOVED = "to household"  # the detail of an entry that tells where a device went
 MOVED_FROM = "its first day"  # the detail beside it: the local day, where another household lived there before
-_NAMED = {"account", MOVED}  # the details that name somebody by a pseudonym
+_NAMED = {"account", "household", MOVED}  # the details that name somebody by a pseudonym
 _HOUSEHOLD = "household/"  # begins the id of a household among people
 
 
@@ -100,12 +100,21 @@ def naming(store: Store) -> Callable[[Entry], Entry]:
 
 
 def forget(store: Store, person: str) -> list[str]:
-    """Destroy the cards of a person, and return their pseudonyms. What the entries say otherwise stays."""
+    """Destroy the cards of a person, and return their pseudonyms. What the entries say otherwise stays.
+
+    An address keeps its other pseudonyms: those from before there was an account, or of another person who had it.
+    """
     found = pseudonyms(store, person)
     for pseudonym in found:
         card = load_card(store, pseudonym)
-        store.drop_record(_CARDS, pseudonym)
         for one in Who(card.user_id, card.email, "").ids if card else ():
-            store.drop_record(_PEOPLE, one)
+            left = update_record(store, _PEOPLE, one, partial(_without, pseudonym=pseudonym)).body
+            if left == "[]":
+                store.drop_record(_PEOPLE, one)
+        store.drop_record(_CARDS, pseudonym)
     store.drop_record(_PEOPLE, person.lower())
     return found
+
+
+def _without(body: str | None, pseudonym: str) -> str | None:
+    return orjson.dumps([one for one in orjson.loads(body) if one != pseudonym]).decode() if body else None

@@ -212,10 +212,12 @@ class ChannelGaps:
         )
         raised = gap.start_wh - self._values.get(gap.start, gap.start_wh)
         raised = raised if abs(raised) > ROUNDING_WH else 0  # by rollovers before it
-        points = [(at, wh - raised) for at, wh in zip(*piece[:2], strict=True)]
-        before, after = points[max(place - NEAR_READINGS, 0) : place], points[place + 2 : place + 2 + NEAR_READINGS]
         ends = (gap.start, gap.end, gap.start_wh - raised, gap.end_wh - raised)
-        return RetainedGap(*ends, tuple(before), tuple(after), self._intervals_in(gap))
+        beside = (slice(max(place - NEAR_READINGS, 0), place), slice(place + 2, place + 2 + NEAR_READINGS))
+        before, after = (
+            tuple((at, wh - raised) for at, wh in zip(piece.ats[side], piece.whs[side], strict=True)) for side in beside
+        )
+        return RetainedGap(*ends, before, after, self._intervals_in(gap))
 
     def _intervals_in(self, gap: RegisterGap) -> tuple[tuple[int, int, int], ...]:
         """Return the energy from intervals in a gap, cut at the half hours."""

@@ -203,7 +203,7 @@ def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Win
         if whole == hours:
             break
         hours = affected.hours(whole)
-        half_hours = StoredHalfHours(store, device, hours)
+    half_hours = StoredHalfHours(store, device, hours)
     found = computed(store, device, half_hours, Evidence(affected.readings, affected.intervals))
     put_records(store, device.device_id, (), found.first)
     log_backfill(store, device, found.halves, int(time.time()))

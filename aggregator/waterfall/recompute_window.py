@@ -15,7 +15,7 @@ from operator import attrgetter
 
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
-from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, is_short, judge, wrong_since
+from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, breaks, is_short, judge
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, hour_window
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
@@ -28,7 +28,6 @@ from aggregator.core.registers import (
     Register,
     anchor_after,
     anchor_before,
-    breaks,
     frozen_since,
     gap_positions,
     parse_overrides,
@@ -62,6 +61,7 @@ class RecomputeWindow:
         self._sizes: dict[int, Iterator[int]] = {BEFORE: iter(FETCH_SIZES), AFTER: iter(FETCH_SIZES)}
         self._registers: dict[tuple[str, int], Register] = {}  # by channel and part, of what is fetched
         self._pieces: dict[str, list[Register]] = {}  # by channel, what is believed of these
+        self._breaking: dict[str, dict[int, int | None]] = {}  # by channel, of what is fetched
         self._new = store.intervals(device.device_id, first, last) if device.longest_interval_s else []
         self.intervals: list[Interval] = []  # that overlap the hours; see `hours`
 
@@ -139,8 +139,8 @@ class RecomputeWindow:
             while (self._edge[side] - limit) * side < 0 and self._fetch(side):
                 pass
         for channel in changed:
-            wrong = wrong_since(self._points(channel, ALL), self._device.max_power_w, low, high)
-            start = min([start, *(self._anchor(channel, BEFORE, wrong - 1) if wrong else ())])
+            wrong = [since for at, since in self._breaks(channel).items() if since is not None and low <= at <= high]
+            start = min([start, *(self._anchor(channel, BEFORE, min(wrong) - 1) if wrong else ())])
             while self._edge[BEFORE] > start - FAULT_S - HOUR and self._fetch(BEFORE):
                 pass
             ats, whs, *_ = self._points(channel, ALL)
@@ -164,19 +164,21 @@ class RecomputeWindow:
 
         It may not where it only continues a run, the newest, that is long enough and passes no earlier reading.
         """
-        breaks = self._breaks(channel)
+        last = max(self._breaks(channel), default=None)
         points, ats = self._points(channel, ALL), self._points(channel, CHANGED).ats
-        if not breaks or not ats or breaks[-1] >= min(ats[0], self._hour(start).start) or points.ats[-1] > ats[-1]:
-            return bool(breaks)
-        first, new = bisect_left(points.ats, breaks[-1]), bisect_left(points.ats, ats[0])
+        if last is None or not ats or last >= min(ats[0], self._hour(start).start) or points.ats[-1] > ats[-1]:
+            return last is not None
+        first, new = bisect_left(points.ats, last), bisect_left(points.ats, ats[0])
         is_fall = points.whs[new - 1] < points.whs[first - 1] and is_short(points.ats, first, new - 1)
-        if is_fall or new - first < STEPS or points.ats[new - 1] - breaks[-1] < DECIDE_S:
+        if is_fall or new - first < STEPS or points.ats[new - 1] - last < DECIDE_S:
             return True
         low, high = points.whs[new - 1] - ROUNDING_WH, points.whs[-1] + ROUNDING_WH
         return any(low <= wh <= high for wh in points.whs[:first])
 
-    def _breaks(self, channel: str) -> list[int]:
-        return breaks(self._points(channel, ALL), self._device.max_power_w)
+    def _breaks(self, channel: str) -> dict[int, int | None]:
+        if channel not in self._breaking:
+            self._breaking[channel] = breaks(self._points(channel, ALL), self._device.max_power_w)
+        return self._breaking[channel]
 
     def _with_intervals(self, start: int, end: int) -> tuple[int, int]:
         """Return a window extended by the intervals that overlap it, and by the gaps in which they lie."""
@@ -299,11 +301,9 @@ class RecomputeWindow:
         self._is_all[side] = len(near) < size
         if not near:
             return False
-        first, last = min(near), max(near)
-        self._edge[side] = first if side == BEFORE else last
-        more = self._store.readings(self._device.device_id, first, last)
-        self._registers.clear()
-        self._pieces.clear()
+        self._edge[side] = min(near) if side == BEFORE else max(near)
+        more = self._store.readings(self._device.device_id, min(near), max(near))
+        self._registers, self._pieces, self._breaking = {}, {}, {}
         known = self._neighbours[side]
         self._neighbours[side] = more + known if side == BEFORE else known + more
         return True

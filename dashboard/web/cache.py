@@ -2,6 +2,10 @@
 
 Redis holds typed values, never code: what is not a value of the key's kind is a miss. Whoever writes there can still
 show wrong numbers, so it must be as trusted as the store.
+
+An erasure empties Redis (`erasure_rules.forget_cached`). The memory of a process that serves pages holds an answer for
+its lifetime, an hour at most, and SWEEP_S more. Nobody gets an erased figure from there: the access check of each
+request reads the registry, and an erasure changes the keys.
 """
 
 import logging
@@ -28,6 +32,7 @@ from aggregator.tariffs.rates import Rate, Series
 from dashboard.charts.usage_profile import UsageProfile
 
 MOST_WEIGHT = 400_000  # weight units of one process, about 100 MB: 5,000 day charts, or 50,000 live states
+SWEEP_S = 600  # between two looks for expired entries in memory
 REDIS_TIMEOUT_S = 0.25  # a slower answer costs more than it saves
 REDIS_PAUSE_S = 5  # pause before an unreachable Redis is asked again
 
@@ -143,7 +148,7 @@ class MemoryCache(SimpleCache):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - handed on as it comes
         super().__init__(*args, **options)
         self._weights: dict[str, int] = {}
-        self._weight = 0
+        self._weight, self._swept_at = 0, 0.0
 
     class serializer:  # noqa: N801 - cachelib's name
         """Store values unchanged."""
@@ -165,6 +170,11 @@ class MemoryCache(SimpleCache):
             return kept
 
     def _prune(self) -> None:
+        now = time.time()
+        if now >= self._swept_at + SWEEP_S:
+            self._swept_at = now
+            for key in [key for key, (expires, _) in self._cache.items() if expires <= now]:
+                self._forget(key)
         while self._weight > self._threshold:
             self._forget(next(iter(self._weights)))
 

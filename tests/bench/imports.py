@@ -25,7 +25,7 @@ from aggregator.intake.imports.import_plan import unique
 from aggregator.intake.imports.import_records import Source
 from aggregator.intake.imports.importing import take
 from aggregator.intake.imports.recognise import Recognised, recognised
-from aggregator.intake.imports.understanding import Doubt, Known, named_columns
+from aggregator.intake.imports.understanding import Doubt, Known, RefusedRows, named_columns
 from aggregator.intake.tables.structured import open_table
 from aggregator.store import open_store
 from tests.bench.imports_made import NOW, Made, made
@@ -84,21 +84,21 @@ def outcome(file: Made) -> str:
 def wrong(found: Recognised, file: Made) -> str:
     """Return what is wrong with the rows of a file; empty where they are right."""
     assert found.rows is not None
-    refused: list[int] = []
-    once = unique(found.rows, lambda *_: refused.append(1), lambda: None)
+    refused = RefusedRows()
+    once = unique(found.rows, refused, lambda: None)
     taken: dict[tuple[int, int], tuple[Any, ...]] = {}
     if found.layout.is_instant:
         for at, _, _, power, *registers in once:
             taken[at, at] = tuple(registers[:2]) if file.is_register else (power, None)
     else:
-        for one in found.intervals(once, lambda *_: refused.append(1)):
+        for one in found.intervals(once, refused):
             taken[one.start, one.end] = tuple(None if micro is None else micro / 1_000_000 for micro in one[3:5])
     for span, wh in sorted(taken.items()):
         if not _is_same(file.truth.get(span), wh):
             shown = [datetime.fromtimestamp(at, UTC).isoformat() for at in span]
             return f"{' to '.join(shown)} is {wh}, not {file.truth.get(span)}"
     lost = len(file.truth) - len(taken)
-    told = found.refusals.reasons.total() + len(refused)
+    told = found.refusals.reasons.total() + refused.reasons.total()
     return f"{lost} of {len(file.truth)} rows are lost, {told} refusals" if lost > told else ""
 
 

@@ -285,6 +285,23 @@ def test_two_households_read_one_month_through_one_redis_in_one_second(home: Hom
     assert keys  # they did meet there
 
 
+def test_no_process_shows_what_it_has_cached_of_an_erased_household(home: Home) -> None:
+    servers = [create_app(load({"WATTFALL_SECRET": SECRET}), home.store, lambda: homes.NOW).server for _ in range(2)]
+    people = of("acacia")(home), support_with_a_reason(home)
+    acacia, desk = ([browser(server, home.store, one) for server in servers] for one in people)
+    asked = [("day", DAYS[0]), ("month", "2026-11"), ("year", "2026")]
+    warm = [[total_of(client, CAD, *one) for one in asked] for client in acacia]
+    assert warm == [[WH[DAYS[0]], sum(ACACIA.values()), sum(ACACIA.values())]] * 2
+    assert [total_of(client, CAD, "month", "2026-11") for client in desk] == [sum(WH.values())] * 2
+    steps = erasing(home.store, Audit(home.store, []), make_plan(home.store, "acacia"), homes.NOW)
+    next(steps)  # the registry has forgotten the household; its readings and documents are still there
+    assert [[total_of(client, CAD, *one) for one in asked] for client in acacia] == [[None] * 3] * 2
+    for _ in steps:
+        pass
+    left = sum(WH.values()) - sum(ACACIA.values())
+    assert [[total_of(client, CAD, *one) for one in asked] for client in desk] == [[None, left, left]] * 2
+
+
 # Money
 
 

@@ -97,10 +97,12 @@ def topic_kind(topic: str) -> str:
 
 
 def _nearest(levels: Sequence[str]) -> str:
-    """Return the example that shares most levels with a topic, as the end of a sentence; empty if none shares any."""
+    """Return the example that shares most levels with a topic, as the end of a sentence; all of them if none does."""
     words = {name: set(re.split(r"[/ ,]+", example)) for name, example in EXAMPLES.items()}
     name = max(words, key=lambda one: len(words[one] & set(levels)))
-    return f"; {name} has {EXAMPLES[name]}" if words[name] & set(levels) else ", or has its device at another level"
+    if words[name] & set(levels):
+        return f"; {name} has {EXAMPLES[name]}"
+    return f"; known are {'; '.join(EXAMPLES.values())}; --format names the format of other topics"
 
 
 def _lets_in(wanted: list[str], levels: list[str]) -> bool:

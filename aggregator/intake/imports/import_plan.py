@@ -25,6 +25,7 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, day_of, iso_utc, slots
 from aggregator.core.readings import Interval, Reading
+from aggregator.intake.imports.understanding import RefusedRows
 from aggregator.store.occupancies import check_kept, seen_instants
 from aggregator.store.port import Store
 
@@ -61,10 +62,9 @@ def _whole(micro: int) -> int:
 
 # Unique rows in order
 Row = tuple[Any, ...]  # the instant, its end or 0, the number of the row, its series, its figures
-Refuse = Callable[[int, str, Refused], None]  # number of the row, its text, the reason
 
 
-def unique(rows: Iterable[Row], refuse: Refuse, repeated: Callable[[], None]) -> Iterator[Row]:
+def unique(rows: Iterable[Row], refusals: RefusedRows, repeated: Callable[[], None]) -> Iterator[Row]:
     """Yield one row per time, without its series; none where rows of one time contradict each other.
 
     Rows that say different things of one time are joined; rows of different series add up. Where two figures contradict
@@ -82,7 +82,7 @@ def unique(rows: Iterable[Row], refuse: Refuse, repeated: Callable[[], None]) ->
         for row in (first, *others):
             other = next((one for one in (first, *others) if _said(one) != _said(row)), None)
             if other:
-                refuse(*_contradiction(row, f"line {other[2]} has other figures for the same time"))
+                _refuse(row, refusals, f"{refusals.place(other[2])} has other figures for the same time")
             else:
                 repeated()
 
@@ -105,13 +105,14 @@ def _joined(rows: Sequence[Row], repeated: Callable[[], None]) -> Row | None:
     return rows[0][1], rows[0][2], *totals
 
 
-def exact_intervals(rows: Iterable[Row], refuse: Refuse) -> Iterator[Exact]:
+def exact_intervals(rows: Iterable[Row], refusals: RefusedRows) -> Iterator[Exact]:
     """Yield intervals, without those that begin before the previous one ends."""
     before: Exact | None = None
     for row in rows:
         interval = Exact(*row)
         if before and interval.start < before.end:
-            refuse(*_contradiction(row, f"the interval of line {before.line} lasts until {iso_utc(before.end)}"))
+            place = refusals.place(before.line)
+            _refuse(row, refusals, f"the interval of {place} lasts until {iso_utc(before.end)}")
         else:
             yield interval
             before = interval
@@ -127,9 +128,9 @@ def _said(row: Row) -> Row:
     return row[1], *row[3:]
 
 
-def _contradiction(row: Row, detail: str) -> tuple[int, str, Refused]:
-    at, _, line, *_ = row
-    return line, f"line {line}, {iso_utc(at)}", Refused("contradiction", detail)
+def _refuse(row: Row, refusals: RefusedRows, detail: str) -> None:
+    at, _, number, *_ = row
+    refusals.refuse(number, f"{refusals.place(number)}, {iso_utc(at)}", Refused("contradiction", detail))
 
 
 # External sort

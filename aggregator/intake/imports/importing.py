@@ -163,7 +163,7 @@ def _planned(
     """Yield the evidence of a file with what it adds, counted. What is known is written too, since it may be undone."""
     assert found.rows is not None
     plan = ImportPlan(store, device, is_correction=is_correction)
-    rows = unique(_counted(found.rows, progress), report.refusals.refuse, report.repeat)
+    rows = unique(_counted(found.rows, progress), report.refusals, report.repeat)
     if found.layout.is_instant:
         return _readings(plan, rows, device.device_id, max(3 * found.step_s, MAX_GAP_S), report)
     return _intervals(plan, rows, found, device.device_id, report)
@@ -172,7 +172,7 @@ def _planned(
 def _intervals(
     plan: ImportPlan, rows: Iterator[Row], found: Recognised, device_id: str, report: ImportReport
 ) -> Iterator[tuple[Evidence, Planned]]:
-    exact = found.intervals(rows, report.refusals.refuse)
+    exact = found.intervals(rows, report.refusals)
     for line, interval in in_whole_wh(exact, device_id, found.understanding.format):
         try:
             planned = plan.plan(interval)

@@ -105,7 +105,7 @@ def previewed(
     months: dict[str, list[Energy]] = {}
     for day, energy in days.items():
         months.setdefault(day[:7], []).append(energy)
-    sums = {day: sum(filter(None, energy)) for day, energy in days.items()}
+    by_size = sorted(days.items(), key=lambda one: sum(filter(None, one[1])))
     brakes = [*_row_brakes(reasons, total, known), *_energy_brakes(preview, days), *_clock_brakes(preview, known)]
     return replace(
         understood,
@@ -116,8 +116,8 @@ def previewed(
         end=preview.end,
         months=tuple((month, _sum(some)) for month, some in months.items()),
         days=tuple(days.items()) if len(days) <= SHOWN_DAYS else (),
-        largest=max(sums.items(), key=lambda one: one[1], default=None),
-        smallest=min(sums.items(), key=lambda one: one[1], default=None),
+        largest=by_size[-1] if by_size else None,
+        smallest=by_size[0] if by_size else None,
     )
 
 
@@ -259,9 +259,7 @@ def _first_rows(table: FileTable, layout: Layout) -> Iterator[Phrase]:
         if found and found.has_values:
             time = iso_local(found.time, layout.zone) if isinstance(found.time, int) else found.time
             figures = chained("{one}, {other}", _figures(found, layout))
-            yield Phrase(
-                "{unit} {line}: {time} {figures}", unit=table.unit, line=found.line, time=time, figures=figures
-            )
+            yield Phrase("{place}: {time} {figures}", place=table.place(found.line), time=time, figures=figures)
 
 
 def _figures(row: FileRow, layout: Layout) -> Iterator[Phrase]:

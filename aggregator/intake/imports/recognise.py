@@ -17,7 +17,7 @@ from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.formats.message import check_instant_of
 from aggregator.intake.imports.columns import only_made, quoted, roles_of, telling, with_named
-from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
+from aggregator.intake.imports.import_plan import Exact, SortedRows, SortRow, exact_intervals, unique
 from aggregator.intake.imports.judgement import BY_MIDNIGHT, SAMPLE_ROWS, Judged, edge_doubt, judged
 from aggregator.intake.imports.looks import of_title
 from aggregator.intake.imports.preview import FIRST, FileTotals, previewed, understanding_of
@@ -62,9 +62,9 @@ class Recognised(NamedTuple):
     refusals: RefusedRows
     step_s: int = 0  # the usual step between rows
 
-    def intervals(self, rows: Iterator[SortRow], refuse: Refuse) -> Iterator[Exact]:
+    def intervals(self, rows: Iterator[SortRow], refusals: RefusedRows) -> Iterator[Exact]:
         """Yield unique rows as intervals."""
-        return exact_intervals(_spans(rows, self.layout, refuse), refuse)
+        return exact_intervals(_spans(rows, self.layout, refusals), refusals)
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def recognised(
         found = _decided(table, known, later)
         understood = understanding_of(table, found)
         if found.doubts:
-            yield Recognised(understood, found.layout, None, RefusedRows(table.unit), found.step_s)
+            yield Recognised(understood, found.layout, None, RefusedRows(table.place), found.step_s)
             return
         layout, refusals, reader, rows = found.layout, *_read(table, found.layout, known, progress)
         if layout.roles.hours and layout.is_ordinal and reader.has_clock_hours:
@@ -195,13 +195,14 @@ def _are_names(row: Sequence[str], names: Sequence[str]) -> bool:
 def _read(
     table: FileTable, layout: Layout, known: Known, progress: Progress
 ) -> tuple[RefusedRows, RowReader, SortedRows]:
-    refusals, reader = RefusedRows(table.unit), RowReader(layout)
+    refusals, reader = RefusedRows(table.place), RowReader(layout)
     rows = in_utc(_file_rows(table, reader, refusals, progress), layout.zone)
     return refusals, reader, SortedRows(_timed(rows, layout, known, refusals))
 
 
 def _file_rows(table: FileTable, reader: RowReader, refusals: RefusedRows, progress: Progress) -> Iterator[FileRow]:
-    done, names, below = 0, table.names, ""
+    done, names = 0, table.names
+    below: Phrase | None = None
     figures = [place for one in reader.layout.roles.figures for place in one.places]
     for count, row in enumerate(table.rows(), 1):
         done += len(row[1])
@@ -217,7 +218,7 @@ def _file_rows(table: FileTable, reader: RowReader, refusals: RefusedRows, progr
                 if all(plain(cell) in plain(name) for cell, name in zip(row[2], names, strict=True)):
                     continue  # the header again
                 if all(said_by(row[2][place]).is_telling for place in figures):
-                    below = Phrase("{unit} {line}", unit=table.unit, line=row[0])
+                    below = table.place(row[0])
             refusals.refuse(row[0], row[1], why)
             continue
         if found:
@@ -253,7 +254,7 @@ def _timed(
             refusals.refuse(row.line, row.text, refused)
 
 
-def _spans(rows: Iterator[SortRow], layout: Layout, refuse: Refuse) -> Iterator[SortRow]:
+def _spans(rows: Iterator[SortRow], layout: Layout, refusals: RefusedRows) -> Iterator[SortRow]:
     """Yield unique rows with the start and end of their interval; mean power becomes energy."""
     has_end = layout.roles.end is not None
     by_end = layout.edge == "end"
@@ -261,7 +262,7 @@ def _spans(rows: Iterator[SortRow], layout: Layout, refuse: Refuse) -> Iterator[
         start, end = (at, end) if has_end else _span(at, end, layout.zone, by_end=by_end)
         length = end - start
         if not 0 < length <= LONGEST_INTERVAL_S:
-            refuse(line, f"line {line}", Refused("bad_interval", f"the interval lasts {length} s"))
+            refusals.refuse(line, str(refusals.place(line)), Refused("bad_interval", f"the interval lasts {length} s"))
         elif layout.kind == POWER:
             yield start, end, line, *(None if one is None else one * length // HOUR for one in figures)
         else:
@@ -287,14 +288,14 @@ def _heard(rows: SortedRows, progress: Progress) -> Iterator[SortRow]:
 
 def _previewed(done: Recognised, rows: Iterator[SortRow], known: Known, allowed: Sequence[str]) -> Understanding:
     """Return the understanding with totals, and the brakes that hold."""
-    refusals, repeated = RefusedRows(done.refusals.unit), Counter[bool]()
+    refusals, repeated = RefusedRows(done.refusals.place), Counter[bool]()
     preview = FileTotals(known.zone, is_instant=done.layout.is_instant)
-    once = unique(rows, refusals.refuse, lambda: repeated.update([True]))
+    once = unique(rows, refusals, lambda: repeated.update([True]))
     if preview.is_instant:
         for at, _, _, _, *figures in once:
             preview.add(at, at, figures)
     else:
-        for interval in done.intervals(once, refusals.refuse):
+        for interval in done.intervals(once, refusals):
             preview.add(interval.start, interval.end, interval[3:6])
     is_by_midnight = any(one.why == BY_MIDNIGHT for one in done.understanding.choices)
     if is_by_midnight and preview.count >= SAMPLE_ROWS and preview.is_last_at_midnight(done.layout.zone, known.zone):

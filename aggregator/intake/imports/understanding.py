@@ -111,8 +111,8 @@ class Understanding:
     end: int | None = None
     months: tuple[tuple[str, Energy], ...] = ()
     days: tuple[tuple[str, Energy], ...] = ()  # of a short file
-    largest: tuple[str, int] | None = None  # a day and its Wh (or litres)
-    smallest: tuple[str, int] | None = None
+    largest: tuple[str, Energy] | None = None  # a day
+    smallest: tuple[str, Energy] | None = None
 
     def lines(self, zone: str) -> Iterator[str]:
         """Yield it as lines for people, with times of a zone."""
@@ -123,7 +123,7 @@ class Understanding:
             yield f"  {month}: {energy.text}"
         for name, day in (("largest", self.largest), ("smallest", self.smallest)):
             if day:
-                yield f"  {name} day {day[0]}: {day[1] / 1000:,.3f}"
+                yield f"  {name} day {day[0]}: {day[1].text}"
         if self.brakes and self.start is not None and self.end is not None:
             yield f"{self.rows} rows, from {iso_local(self.start, zone)} to {iso_local(self.end, zone)}"
 
@@ -132,7 +132,7 @@ class Understanding:
 class RefusedRows:
     """Refused rows and figures: counts, and the first by name."""
 
-    unit: str = "line"  # what row numbers count
+    place: Callable[[int], object] = "line {}".format  # a row as its file shows it
     reasons: Counter[str] = field(default_factory=Counter)
     named: list[str] = field(default_factory=list)
     samples: deque[tuple[bytes, Refused]] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -141,7 +141,7 @@ class RefusedRows:
         """Count a refused row or figure; name it if it is among the first of its reason."""
         self.reasons[why.reason] += 1
         if self.reasons[why.reason] <= NAMED:
-            self.named.append(f"{self.unit} {number}: {why}")
+            self.named.append(f"{self.place(number)}: {why}")
         self.samples.append((text.encode(errors="replace"), why))
 
     def lines(self) -> Iterator[str]:

@@ -23,10 +23,10 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain
 from tempfile import TemporaryFile
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, NamedTuple
 
 import orjson
-from python_calamine import CalamineError, CalamineWorkbook
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from aggregator.core.errors import ConfigurationError, Phrase, Refused
 from aggregator.core.periods import iso_utc
@@ -35,7 +35,7 @@ from aggregator.intake.formats import Logged, is_log, logged_messages, logged_te
 from aggregator.intake.formats.message import DeviceRules, Origin
 from aggregator.intake.tables.json_tables import cell_text, json_table
 from aggregator.intake.tables.standards import espi_table, nem12_table
-from aggregator.intake.tables.table_shapes import Cells, FileTable, shaped
+from aggregator.intake.tables.table_shapes import SHEET_ROWS, Cells, FileTable, shaped
 from aggregator.intake.tables.text_tables import (
     LOOKED_AT,
     cells,
@@ -142,35 +142,48 @@ def _excel(stream: BinaryIO) -> FileTable:
                     continue
         stream.seek(0)
         book = CalamineWorkbook.from_filelike(stream)
-        sheets = [
-            (name, [[*map(cell_text, row)] for row in book.get_sheet_by_name(name).to_python()])
-            for name in book.sheet_names
-        ]
+        sheets = [_sheet(book.get_sheet_by_index(place), place) for place in range(len(book.sheet_names))]
     except BaseException as error:
         is_damaged = type(error).__name__ == "PanicException"  # of Rust, which is no Exception of Python
         if not is_damaged and not isinstance(error, (CalamineError, *_DAMAGED)):
             raise
         raise ConfigurationError(Phrase("the workbook cannot be read: {fault}", fault=str(error)[:80])) from error
-    tables = []
-    for name, rows in sheets:
-        if rows and all(len([cell for cell in row if cell]) <= 1 for row in rows):
-            rows = [cells("".join(row), ";") for row in rows]
-        if found := table_of(rows[:LOOKED_AT]):
-            tables.append((found, rows[found[1] - 1 :], name))
+    tables = [(found, sheet) for sheet in sheets if (found := table_of(sheet.rows[:LOOKED_AT]))]
     if not tables:
         raise ConfigurationError(Phrase("no sheet of the workbook has a header followed by times and numbers"))
     names, first, about = tables[0][0]
-    same = [(rows, name) for found, rows, name in tables if found[0] == names]
-    if len(same) == 1:
-        return FileTable("Excel", names, partial(_numbered, same[0][0], first), about, "row", header=first - 1)
-    joined = [[*row, *[""] * (len(names) - len(row)), name] for rows, name in same for row in rows if any(row)]
-    return FileTable("Excel", (*names, "sheet"), partial(_numbered, joined, first), about, "row", header=first - 1)
+    same = [
+        sheet._replace(rows=sheet.rows[found[1] - 1 :], first=sheet.first + found[1] - 1)
+        for found, sheet in tables
+        if found[0] == names
+    ]
+    titles = tuple(book.sheet_names) if len(sheets) > 1 else ()
+    width = len(names) if len(same) > 1 else 0
+    columns = (*names, "sheet") if width else names
+    return FileTable("Excel", columns, partial(_numbered, same, width), about, "row", header=first - 1, sheets=titles)
 
 
-def _numbered(rows: Sequence[list[str]], first: int) -> Iterator[Cells]:
-    for number, row in enumerate(rows, first):
-        if any(row):
-            yield number, ";".join(row), row
+class _Sheet(NamedTuple):
+    name: str
+    rows: list[list[str]]
+    first: int  # the number of the first row, of those of all sheets
+
+
+def _sheet(sheet: CalamineSheet, place: int) -> _Sheet:
+    """Return the rows of a sheet from the first one in use; a row in one cell is one of CSV."""
+    rows = [[*map(cell_text, row)] for row in sheet.to_python()]
+    if all(len([cell for cell in row if cell]) <= 1 for row in rows):
+        rows = [cells("".join(row), ";") for row in rows]
+    return _Sheet(sheet.name, rows, place * SHEET_ROWS + (sheet.start or (0, 0))[0] + 1)
+
+
+def _numbered(sheets: Sequence[_Sheet], width: int) -> Iterator[Cells]:
+    """Yield the rows of sheets; those of several have the name of their sheet after `width` columns."""
+    for sheet in sheets:
+        for number, row in enumerate(sheet.rows, sheet.first):
+            if any(row):
+                named = [*row, *[""] * (width - len(row)), sheet.name] if width else row
+                yield number, ";".join(named), named
 
 
 # Apart
@@ -213,8 +226,9 @@ def table_apart(stream: BinaryIO, origin: Origin) -> Iterator[FileTable]:
         if done.returncode:
             raise RuntimeError(done.stderr[-2000:].decode(errors="replace"))
         kept.seek(0)
-        file_format, names, *more = orjson.loads(kept.readline())
-        yield FileTable(file_format, tuple(names), partial(_kept_rows, kept, kept.tell()), *more)
+        file_format, names, *more, sheets = orjson.loads(kept.readline())
+        rows = partial(_kept_rows, kept, kept.tell())
+        yield FileTable(file_format, tuple(names), rows, *more)._replace(sheets=tuple(sheets))
 
 
 def _is_plain(stream: BinaryIO) -> bool:
@@ -244,7 +258,7 @@ def write_table(origin: str) -> int:
     device_id, now, rules, *more = json.loads(origin)
     try:
         table = open_table(sys.stdin.buffer, Origin(device_id, now, DeviceRules(*rules), *more))
-        head = (table.format, table.names, table.about, table.unit, table.delimiter, table.encoding, table.header)
+        head = [*table[:2], *table[3:]]  # all but the rows
         for part in chain([head], table.rows()):
             line = orjson.dumps(part, option=orjson.OPT_APPEND_NEWLINE)
             if len(line) > _LONGEST_ROW:

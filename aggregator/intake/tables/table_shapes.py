@@ -28,6 +28,9 @@ _PARTS = [frozenset(words.split()) for words in _SPREAD]
 Cells = tuple[int, str, list[str]]  # the number of a row, its text, its cells
 
 
+SHEET_ROWS = 1 << 20  # the most rows of a sheet of Excel
+
+
 class FileTable(NamedTuple):
     """A file as rows of cells under names."""
 
@@ -39,6 +42,14 @@ class FileTable(NamedTuple):
     delimiter: str = ""
     encoding: str = ""
     header: int = 0  # line number; 0 without one
+    sheets: Sequence[str] = ()  # of a workbook that has several; each has SHEET_ROWS of the row numbers
+
+    def place(self, number: int) -> Phrase:
+        """Return a row as its file shows it: `line 12`, `row 12 of the sheet May`."""
+        if not self.sheets:
+            return Phrase("{unit} {line}", unit=self.unit, line=number)
+        sheet, above = divmod(number - 1, SHEET_ROWS)
+        return Phrase("row {line} of the sheet {sheet}", line=above + 1, sheet=self.sheets[sheet])
 
 
 def slot_columns(names: Sequence[str]) -> list[int]:

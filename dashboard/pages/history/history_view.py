@@ -255,9 +255,8 @@ def period_label(level: str, period: str, lang: Language) -> str:
 def extremes(understanding: Mapping[str, Any], lang: Language) -> list[tuple[str, str, str]]:
     """Return the largest and the smallest day."""
     names = (("largest", text("Largest day")), ("smallest", text("Smallest day")))
-    is_gas = any(values[2] is not None for _, values in understanding["months"])
     return [
-        (lang.say(name), period_label("day", found[0], lang), str((volume if is_gas else energy)(found[1], lang)))
+        (lang.say(name), period_label("day", found[0], lang), amounts(found[1], lang))
         for key, name in names
         if (found := understanding[key])
     ]

@@ -298,7 +298,8 @@ def test_a_forged_row_is_neither_shown_nor_unnoticed(store: Store) -> None:
     store.put_record("audit/device/a", f"{2:012d}", forged)
     store.put_record("audit/device/a", f"{3:012d}", store.record("audit", f"{3:012d}") or "")  # of another device
     assert numbers(Audit(store, [SECRET]).entries(device_id="a")) == [1]
-    assert faults(store) == [f"audit/device/a has an entry {one} that is not in the audit" for one in (2, 3)]
+    store.put_record("audit/device/a", f"{99:012d}", forged)  # after the last entry
+    assert faults(store) == [f"audit/device/a has an entry {one} that is not in the audit" for one in (2, 3, 99)]
 
 
 def test_a_grant_without_an_entry_is_detected(store: Store) -> None:
@@ -526,3 +527,15 @@ def test_each_look_is_read_and_erased_with_the_household_of_its_time(
         assert seen
         read = {one.reason for one in known.seen_by_staff(seen) if one.action == "look-up"}
         assert read == {reason for reason, place in own.items() if place == newest}
+
+
+def test_an_address_keeps_the_pseudonyms_of_others_who_had_it(store: Store) -> None:
+    """The address is written down before there is an account, and another person has it later."""
+    invited, later = Who("", ANNA.email, "household", "Anna"), Who("u-9", ANNA.email, "household", "Anne")
+    for one in (invited, ANNA, later):
+        audit_people.pseudonym_of(store, one)
+    assert len(audit_people.forget(store, ANNA.user_id)) == 1
+    left = [audit_people.load_card(store, one) for one in audit_people.pseudonyms(store, ANNA.email)]
+    assert [card.user_id for card in left if card] == ["", "u-9"]
+    assert len(audit_people.forget(store, ANNA.email)) == 2
+    assert store.records("audit/cards") == store.records("audit/people") == []

@@ -34,7 +34,7 @@ from aggregator.store.port import Store
 from aggregator.tariffs.tariff import tariff_from_text
 from aggregator.waterfall.pricing import change_tariff
 from aggregator.waterfall.worker import drain
-from dashboard.web.cache import KINDS, REDIS_PAUSE_S, Cache, MemoryCache, open_cache, schema, weigh
+from dashboard.web.cache import KINDS, REDIS_PAUSE_S, SWEEP_S, Cache, MemoryCache, open_cache, schema, weigh
 from dashboard.web.cached_reads import CLOSED_S, GAPS_S, LIVE_S, OPEN_S, CachedReads
 from tests.dashboard import homes
 from tests.dashboard.people import MEMBER, at_home, dashboard
@@ -553,3 +553,15 @@ def test_entries_in_memory_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     later = time.time() + 11
     monkeypatch.setattr("cachelib.simple.time", lambda: later)
     assert memory.get("a") is None
+
+
+def test_memory_frees_expired_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = MemoryCache(threshold=3)
+    memory.set("short", (1,), 10)
+    memory.set("long", (2,), 2 * SWEEP_S)
+    later = time.time() + SWEEP_S
+    monkeypatch.setattr(time, "time", lambda: later)
+    memory.set("new", (3,), 10)
+    assert [*memory._cache] == ["long", "new"]
+    memory.set("newer", (4,), 10)
+    assert [*memory._cache] == ["long", "new", "newer"], "the freed place is used"

@@ -48,7 +48,7 @@ def test_an_unknown_topic_is_refused_by_name(topic: str) -> None:
             "glow has glow/0123456789AB/SENSOR/electricitymeter, with 12 hexadecimal",
         ),
         ("home/shellies/em-1/info/x", "shelly has shellies/ID/info or ID/events/rpc"),
-        ("what/is/this", "or has its device at another level"),
+        ("what/is/this", "; known are wattfall/ID/readings; glow/"),
     ],
 )
 def test_an_unknown_topic_is_told_what_the_nearest_format_expects(topic: str, expected: str) -> None:

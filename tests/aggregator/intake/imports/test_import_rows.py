@@ -6,21 +6,23 @@ from hypothesis import strategies as st
 from aggregator.core.errors import Refused
 from aggregator.core.readings import Reading
 from aggregator.intake.imports.import_plan import Exact, Row, exact_intervals, readings_of, unique
+from aggregator.intake.imports.understanding import RefusedRows
 
 
-class Told:
+class Told(RefusedRows):
     """Records the refused and repeated rows."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.duplicates = 0
         self.refused: list[tuple[int, str]] = []
 
     def repeat(self) -> None:
         self.duplicates += 1
 
-    def refuse(self, line: int, payload: str, why: Refused) -> None:
-        assert f"line {line}" in payload
-        self.refused.append((line, why.reason))
+    def refuse(self, number: int, text: str, why: Refused) -> None:
+        assert f"line {number}" in text
+        self.refused.append((number, why.reason))
 
 
 def rows_of(*rows: Row) -> list[Row]:
@@ -32,16 +34,14 @@ def test_a_duplicate_row_counts_once() -> None:
     told = Told()
     rows = rows_of((0, 2, 0, 500, None), (0, 9, 0, 500, None), (1800, 3, 0, 500, None))
 
-    assert list(unique(rows, told.refuse, told.repeat)) == [(0, 0, 2, 500, None), (1800, 0, 3, 500, None)]
+    assert list(unique(rows, told, told.repeat)) == [(0, 0, 2, 500, None), (1800, 0, 3, 500, None)]
     assert (told.duplicates, told.refused) == (1, [])
 
 
 def test_rows_that_say_different_things_of_one_time_are_joined() -> None:
     told = Told()
 
-    assert list(unique(rows_of((0, 2, 0, 500, None), (0, 3, 0, None, 7)), told.refuse, told.repeat)) == [
-        (0, 0, 2, 500, 7)
-    ]
+    assert list(unique(rows_of((0, 2, 0, 500, None), (0, 3, 0, None, 7)), told, told.repeat)) == [(0, 0, 2, 500, 7)]
     assert (told.duplicates, told.refused) == (0, [])
 
 
@@ -49,7 +49,7 @@ def test_rows_of_two_tariffs_add_up() -> None:
     told = Told()
     rows = rows_of((0, 2, 1, 500, None), (0, 3, 2, 40, None), (0, 4, 2, 40, None), (0, 5, 3, None, 7))
 
-    assert list(unique(rows, told.refuse, told.repeat)) == [(0, 0, 2, 540, 7)]
+    assert list(unique(rows, told, told.repeat)) == [(0, 0, 2, 540, 7)]
     assert (told.duplicates, told.refused) == (1, [])
 
 
@@ -57,7 +57,7 @@ def test_contradicting_rows_are_all_refused() -> None:
     told = Told()
     rows = rows_of((0, 2, 0, 1), (0, 3, 0, 2), (0, 4, 0, 1), (0, 5, 0, 3), (60, 1, 0, 1))
 
-    assert list(unique(rows, told.refuse, told.repeat)) == [(60, 0, 1, 1)]
+    assert list(unique(rows, told, told.repeat)) == [(60, 0, 1, 1)]
     assert told.refused == [(line, "contradiction") for line in (2, 3, 4, 5)]
     assert told.duplicates == 0
 
@@ -65,7 +65,7 @@ def test_contradicting_rows_are_all_refused() -> None:
 def test_intervals_of_one_start_and_different_lengths_contradict() -> None:
     told = Told()
 
-    assert list(unique([(0, 1800, 2, 0, 5, None), (0, 3600, 3, 0, 5, None)], told.refuse, told.repeat)) == []
+    assert list(unique([(0, 1800, 2, 0, 5, None), (0, 3600, 3, 0, 5, None)], told, told.repeat)) == []
     assert len(told.refused) == 2
 
 
@@ -73,7 +73,7 @@ def test_an_overlapping_interval_is_refused() -> None:
     told = Told()
     rows: list[Row] = [(0, 3600, 2, 5, None), (1800, 3600, 3, 2, None), (3600, 7200, 4, 5, None)]
 
-    assert list(exact_intervals(rows, told.refuse)) == [Exact(0, 3600, 2, 5, None), Exact(3600, 7200, 4, 5, None)]
+    assert list(exact_intervals(rows, told)) == [Exact(0, 3600, 2, 5, None), Exact(3600, 7200, 4, 5, None)]
     assert told.refused == [(3, "contradiction")]
 
 
@@ -86,7 +86,7 @@ def test_the_result_is_independent_of_file_order(figures: list[tuple[int, int]])
     def believed(rows: list[tuple[int, int]]) -> tuple[set[tuple[int, int]], int]:
         told = Told()
         ordered = sorted((at, 0, line, 0, figure) for line, (at, figure) in enumerate(rows))
-        found = {(row[0], row[3]) for row in unique(ordered, told.refuse, told.repeat)}
+        found = {(row[0], row[3]) for row in unique(ordered, told, told.repeat)}
         return found, len(found) + told.duplicates + len(told.refused)
 
     shuffled = figures[::-1]

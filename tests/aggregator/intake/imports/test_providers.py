@@ -522,12 +522,10 @@ _PARTS = {
     'Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" '
     'Target="xl/workbook.xml"/></Relationships>',
     "xl/workbook.xml": '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://'
-    'schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="S" sheetId="1" r:id="r1"/>'
-    "</sheets></workbook>",
+    'schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets>{}</sheets></workbook>',
     "xl/_rels/workbook.xml.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
-    '<Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" '
-    'Target="worksheets/sheet1.xml"/><Relationship Id="r2" Type="http://schemas.openxmlformats.org/officeDocument/2006/'
-    'relationships/styles" Target="styles.xml"/></Relationships>',
+    '<Relationship Id="styles" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/styles" '
+    'Target="styles.xml"/>{}</Relationships>',
     "xl/styles.xml": '<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><cellXfs count="2">'
     '<xf numFmtId="0"/><xf numFmtId="22" applyNumberFormat="1"/></cellXfs></styleSheet>',
 }
@@ -536,8 +534,15 @@ _SHEET = (
 )
 
 
-def workbook(rows: Sequence[Sequence[datetime | float | str]]) -> bytes:
-    """Write an xlsx file; a local time is a number of days since 1899."""
+_TITLE = '<sheet name="S{0}" sheetId="{0}" r:id="r{0}"/>'
+_TARGET = (
+    '<Relationship Id="r{0}" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" '
+    'Target="worksheets/sheet{0}.xml"/>'
+)
+
+
+def workbook(*sheets: Sequence[Sequence[datetime | float | str]]) -> bytes:
+    """Write an xlsx file with the sheets S1, S2, ...; a local time is a number of days since 1899."""
 
     def cell(value: datetime | float | str) -> str:
         if isinstance(value, datetime):
@@ -546,10 +551,15 @@ def workbook(rows: Sequence[Sequence[datetime | float | str]]) -> bytes:
         is_text = isinstance(value, str)
         return f'<c t="inlineStr"><is><t>{value}</t></is></c>' if is_text else f"<c><v>{value}</v></c>"
 
-    sheet = "".join(f"<row>{''.join(map(cell, row))}</row>" for row in rows)
+    parts = dict(_PARTS)
+    for name, each in (("xl/workbook.xml", _TITLE), ("xl/_rels/workbook.xml.rels", _TARGET)):
+        parts[name] = parts[name].format("".join(each.format(place) for place in range(1, len(sheets) + 1)))
+    for place, rows in enumerate(sheets, 1):
+        lines = [f'<row r="{number}">{"".join(map(cell, row))}</row>' for number, row in enumerate(rows, 1) if row]
+        parts[f"xl/worksheets/sheet{place}.xml"] = _SHEET.format("".join(lines))
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
-        for name, content in {**_PARTS, "xl/worksheets/sheet1.xml": _SHEET.format(sheet)}.items():
+        for name, content in parts.items():
             archive.writestr(name, content)
     return target.getvalue()
 

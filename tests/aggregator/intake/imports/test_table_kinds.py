@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from aggregator.core.errors import ConfigurationError
+from aggregator.intake.imports.understanding import Energy
 from tests.aggregator.intake.imports.files import understood
 from tests.aggregator.intake.imports.test_variations import HOURS, WH, asked, rows, total
 
@@ -142,7 +143,7 @@ def test_a_year_at_the_end_does_not_make_the_unit_that_of_a_year() -> None:
     parts = [f"{one};{other};{9 + k % 7},12300" for k, (one, other) in enumerate(pairwise(days))]
     found = understood("\n".join(["From;To;Verbruik", *parts, f"{days[0]};2026-01-01;4.423,89500"]))
     assert (found.doubts, found.brakes, dict(found.reasons)) == ((), (), {"bad_interval": 1})
-    assert (found.largest or ("", 0))[1] == 15_123
+    assert (found.largest or ("", Energy()))[1].import_wh == 15_123
 
 
 def test_the_instants_beside_local_times_are_taken() -> None:

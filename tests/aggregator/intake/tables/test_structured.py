@@ -2,8 +2,9 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
@@ -11,10 +12,13 @@ import pytest
 
 from aggregator.core.errors import ConfigurationError, Phrase
 from aggregator.intake.formats.message import DeviceRules, Origin
+from aggregator.intake.imports.recognise import recognised
 from aggregator.intake.tables.structured import open_table, table_apart
 from aggregator.intake.tables.table_shapes import FileTable
+from tests.aggregator.intake.imports.files import known_of
 from tests.aggregator.intake.imports.test_providers import SAMPLES, spans, workbook
 
+Cell = datetime | float | str
 ORIGIN = Origin("d", 1_800_000_000, DeviceRules("Europe/London"))
 STRUCTURED = [
     (sample.name, content)
@@ -78,6 +82,29 @@ def test_a_refusal_of_another_process_is_a_sentence_for_the_page() -> None:
         "the archive has {number} files; import them one by one",
         {"number": 2},
     )
+
+
+@pytest.mark.parametrize("opened", [apart, lambda content: nullcontext(open_table(io.BytesIO(content), ORIGIN))])
+def test_a_refused_row_is_named_by_its_sheet_and_its_row(
+    opened: Callable[[bytes], AbstractContextManager[FileTable]],
+) -> None:
+    def hours(day: int) -> list[list[Cell]]:
+        return [[datetime(2026, 3, day, hour, tzinfo=UTC), 0.5] for hour in range(24)]
+
+    head: list[Cell] = ["Date", "Import (kWh)"]
+    bad: list[Cell] = ["n/a", 0.5]
+    content = workbook([[], [], head, *hours(1), [], bad], [["Notes"]], [head, [], *hours(2), bad])
+    for sheet, first, last in (("S1", 4, 29), ("S3", 3, 27)):
+        known = known_of("Europe/London", edge="start", where=(f"sheet={sheet}",))
+        with opened(content) as table, recognised(table, known) as found:
+            assert [one.partition(":")[0] for one in found.refusals.named] == [f"row {last} of the sheet {sheet}"]
+            assert str(found.understanding.first_rows[0]).startswith(f"row {first} of the sheet {sheet}: ")
+
+
+def test_a_workbook_of_one_sheet_names_the_row_alone() -> None:
+    rows: list[list[Cell]] = [[datetime(2026, 3, 1, hour, tzinfo=UTC), 0.5] for hour in range(24)]
+    with apart(workbook([[], ["Date", "Import (kWh)"], *rows])) as table:
+        assert [str(table.place(number)) for number, _, _ in table.rows()][:2] == ["row 3", "row 4"]
 
 
 def test_a_workbook_of_two_far_cells_ends_another_process_alone() -> None:
