@@ -72,10 +72,10 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         _erase_live(store, stay)
         _clear_quarantine(store, device, stay)
         yield
-        yield from erase_device_records(store, stay, now)
         told = audit.time_of(device, stay.span)
-        audit.erase_reasons(stay.device_id, told.start, min(told.end, now))
+        audit.erase_reasons(stay.device_id, told.start, min(told.end, now), _imported_files(store, stay))
         yield
+        yield from erase_device_records(store, stay, now)
     for person in plan.people:
         for name in person.ids:
             if audit_people.pseudonyms(store, name):
@@ -85,6 +85,12 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         yield from leave_household(store, plan.household)
         audit_people.forget(store, audit_people.household_id(plan.household))
     yield
+
+
+def _imported_files(store: Store, stay: ErasedStay) -> list[str]:
+    """Return the names of the files that told of the time; their records lose them after the audit."""
+    overlapping = [one for one in imports_of(store, stay.device_id) if one.first < stay.end and one.last >= stay.start]
+    return [one.file for one in overlapping if one.file]
 
 
 def _present_stays(store: Store, plan: ErasurePlan) -> Iterator[tuple[Device, ErasedStay]]:
@@ -255,7 +261,7 @@ def _left_records(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
         if row is rows.ERASURES or row in FREE:
             continue
         for collection in _collections(store, row, plan, now):
-            for page in rows.record_pages(store, collection):
+            for page in rows.record_pages(store, collection, with_damaged=True):
                 for key, body in page:
                     if _is_left(row, key, body, plan):
                         yield f"the record {key} of {collection}"
@@ -263,7 +269,9 @@ def _left_records(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
 
 
 def _is_left(row: Collection, key: str, body: str, plan: ErasurePlan) -> bool:
-    """Whether a record tells of the people of a plan, or has its household in a field for one."""
+    """Whether a record tells of the people of a plan, or has their household in a field; a damaged account may."""
+    if not body:
+        return row is rows.USERS
     names = {name for person in plan.people for name in person.ids}
     if plan.household:
         names.add(audit_people.household_id(plan.household))

@@ -316,4 +316,5 @@ def _answer(code: int, said: tuple[str, str] | None = None) -> Response:
         return Response(f"{sentence}\n", code, mimetype="text/plain")
     if request.path.startswith(API):
         return problem(code, sentence)
-    return notice(code, heading, sentence)
+    own = (safe_redirect(request.full_path.rstrip("?")), text("Try again"))
+    return notice(code, heading, sentence, *(own if code >= 429 and request.method == "GET" else ()))

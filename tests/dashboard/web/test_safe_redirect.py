@@ -1,10 +1,14 @@
+from html import escape
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.core.errors import StoreAway
+from aggregator.store.port import Store
 from dashboard.web.request_guard import safe_redirect, sign_in_url
+from tests.dashboard.people import at_home, dashboard
 
 EVIL = [
     *("//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "\\/evil.example"),
@@ -43,3 +47,14 @@ def test_the_sign_in_address_carries_the_next_page() -> None:
     assert parse_qs(urlsplit(url).query)["next"] == [address]
     assert sign_in_url("/") == sign_in_url("//evil.example") == "/sign-in"
     assert quote("?", safe="") in url
+
+
+@pytest.mark.parametrize("address", ["/away", "/away?a=%22b%22&c=d"])
+def test_a_page_that_may_work_a_moment_later_leads_to_itself(store: Store, address: str) -> None:
+    def away() -> str:
+        raise StoreAway("the store is busy")
+
+    app = dashboard(store)
+    app.server.add_url_rule("/away", "away", away)
+    shown = at_home(store, app).get(address).text
+    assert f'<a href="{escape(address)}" class="button">Try again</a>' in shown
