@@ -18,6 +18,7 @@ from dash import Dash
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 from aggregator.commands.console import JsonLines
@@ -39,9 +40,8 @@ Check = Callable[[], None]  # of the store; raises StoreUnusable
 Build = Callable[[], tuple[Flask, Check]]
 THREADS = 8  # a request reads a document or two; threads hide the short waits
 INGEST_THREADS = 32  # what they write at the same time is committed at once
-GRACE_S = 5  # from SIGTERM to the end of a request that is under way
+GRACE_S, STORE_FAULT = 5, 2  # seconds from SIGTERM to the end of a request; exit code, of the first process alone
 LOOK_S = 1.0  # between two checks of the store's files
-STORE_FAULT = 2  # exit code, of the first process alone
 BUSY_S = 2.0  # longest wait for the store's write lock; then the answer is 503
 # Each worker has its own socket, so the kernel spreads the connections. Other systems than Linux have the option too,
 # but there the last socket gets every connection.
@@ -87,8 +87,7 @@ def warm(app: Dash) -> None:
 
 class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, build: Build, options: dict[str, object], check: Check) -> None:
-        self._build = build
-        self._options = options
+        self._build, self._options = build, options
         self.check = check  # in the first process; a worker process has its own
         self._fault = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the worker processes, which alone have the log open
         super().__init__()
@@ -136,6 +135,13 @@ class _Watching(Arbiter):  # type: ignore[misc] # gunicorn has no types
             self.stop()
             sys.exit(STORE_FAULT)
         super().murder_workers()
+
+
+class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
+    """Gunicorn's log: a warning, which may quote what a client has sent, is one short line."""
+
+    def warning(self, text: str, *values: object, **more: object) -> None:
+        super().warning("%.200s", " ".join((text % values if values else text).split()), **more)
 
 
 # Slow clients
@@ -215,8 +221,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         peer = conn.client[0]
         self._busy -= Counter([peer])
         super().finish_request(conn, done)
-        waiting = self._waiting.get(peer)
-        if waiting:
+        if waiting := self._waiting.get(peer):
             self.enqueue_req(waiting.popleft())
         else:
             self._waiting.pop(peer, None)
@@ -283,6 +288,7 @@ def _serve(build: Build, settings: Settings, host: str, name: str, check: Check,
         "threads": threads,
         "graceful_timeout": GRACE_S,
         "loglevel": "warning",
+        "logger_class": _Log,
         "reuse_port": SHARED_OUT,
         "control_socket_disable": True,  # a file in the user's home; two Wattfalls would fight for it
         "proc_name": name,

@@ -1,13 +1,17 @@
 """Stores for tests: empty ones, and copies of those that take a while to fill."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from shutil import copyfile, disk_usage
 from tempfile import TemporaryDirectory
 
 from aggregator.store import Store, open_store
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.dynamodb.live_and_records import record_key
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 
 Fill = Callable[[Store], object]
 Copy = Callable[[Fill], Store]
@@ -69,3 +73,26 @@ class Originals:
             store.close()
             self._files[fill] = path
         return self._files[fill]
+
+
+def damage_record(store: Store, collection: str, key: str) -> None:
+    """Change the body of a record in the file or the table, to another one that is as plausible."""
+    if isinstance(store, DynamoStore):
+        body = store.record(collection, key) or ""
+        request = {"UpdateExpression": "SET b = :b", "ExpressionAttributeValues": {":b": {"S": another(body)}}}
+        store._client.call(
+            "update_item", TableName=f"{store._prefix}-records", Key=record_key(collection, key), **request
+        )
+    else:
+        assert isinstance(store, SqliteStore)
+        with closing(sqlite3.connect(store._path)) as database, database:
+            database.create_function("another", 1, another)
+            place = (collection, key)
+            rows = database.execute("UPDATE records SET body = another(body) WHERE shelf = ? AND key = ?", place)
+            assert rows.rowcount == 1
+
+
+def another(body: str) -> str:
+    """Return a text with another last digit or letter."""
+    place = max(place for place, letter in enumerate(body) if letter.isalnum())
+    return f"{body[:place]}{'2' if body[place] == '1' else '1'}{body[place + 1 :]}"

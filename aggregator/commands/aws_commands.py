@@ -20,7 +20,6 @@ from aggregator.commands.console import aligned, overriding
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
-from aggregator.store.dynamodb.tables import read_url
 
 if TYPE_CHECKING:
     from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
@@ -36,6 +35,7 @@ _with_url = overriding("--store", metavar="URL", help="dynamodb://PREFIX?region=
 
 def _client(url: str) -> "tuple[AwsDynamoClient, str]":
     from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient  # boto3 takes a while to load
+    from aggregator.store.dynamodb.tables import read_url
 
     address = read_url(url)
     return AwsDynamoClient(address.region), address.prefix

@@ -96,7 +96,8 @@ def verify(settings: Settings, device_id: str | None) -> None:
     damaged = set[str]()
     devices = [find_device(store, device_id)] if device_id else list(all_devices(store, damaged.add))
     found = 0
-    for difference in chain(*(differences(store, one, int(time.time())) for one in devices), sorted(damaged)):
+    documents = chain.from_iterable(differences(store, one, int(time.time())) for one in devices)
+    for difference in filter(None, chain(documents, sorted(damaged), () if device_id else store.damaged_records())):
         found += 1
         click.echo(difference)
     click.echo(f"{len(devices)} devices, {found} differences")

@@ -1,7 +1,7 @@
 """Live states: the newest known value of each field of a device, and the rhythm of its arrivals. Pure."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
@@ -83,6 +83,17 @@ def _newest(new: Live, stored: Live, name: str, last: int) -> _Known:
         if value is not None and at >= best_at:
             best, best_at = value, at
     return _Known(best, None if best is None or best_at == last else best_at)
+
+
+def without_instants(live: Live, is_gone: Callable[[int], bool]) -> Live | None:
+    """Return what a live state tells of other instants (UTC seconds) than some; None where its newest reading goes."""
+    if is_gone(live.at):
+        return None
+    gone: dict[str, Any] = {"arrivals": tuple(one for one in live.arrivals if not is_gone(one.at))}
+    for name, instant in FIELD_INSTANTS.items():
+        if (at := getattr(live, instant)) is not None and is_gone(at):
+            gone |= {name: None, instant: None}
+    return live._replace(**gone)
 
 
 def live_state(readings: Sequence[Reading], device: Device, now: int) -> Live:

@@ -194,7 +194,7 @@ def mark_as_demo(store: Store) -> None:
 
 def is_demo(store: Store) -> bool:
     """Whether a store is marked as demo and holds only the simulator's devices."""
-    if store.record(MARKS.of(), _MARK) is None:
+    if not store.record(MARKS.of(), _MARK):
         return False
     first, rest = store.devices(limit=1), store.devices(after=_LAST, limit=1)
     return not rest and all(device.device_id.startswith(PREFIX) for device in first)

@@ -7,6 +7,7 @@ repeated; an erasure that was stopped runs through all of them again. Of the era
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import orjson
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
-from aggregator.core.live import Live
+from aggregator.core.live import Live, without_instants
 from aggregator.core.periods import DAY_S, HALF_HOUR, Window, block_start
 from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, days_of_span, overlaps_days
 from aggregator.erasure.erasure_rules import (
@@ -72,10 +73,10 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         _erase_live(store, stay)
         _clear_quarantine(store, device, stay)
         yield
-        yield from erase_device_records(store, stay, now)
         told = audit.time_of(device, stay.span)
-        audit.erase_reasons(stay.device_id, told.start, min(told.end, now))
+        audit.erase_reasons(stay.device_id, told.start, min(told.end, now), _imported_files(store, stay))
         yield
+        yield from erase_device_records(store, stay, now)
     for person in plan.people:
         for name in person.ids:
             if audit_people.pseudonyms(store, name):
@@ -85,6 +86,12 @@ def erasing(store: Store, audit: Audit, plan: ErasurePlan, now: int) -> Iterator
         yield from leave_household(store, plan.household)
         audit_people.forget(store, audit_people.household_id(plan.household))
     yield
+
+
+def _imported_files(store: Store, stay: ErasedStay) -> list[str]:
+    """Return the names of the files that told of the time; their records lose them after the audit."""
+    overlapping = [one for one in imports_of(store, stay.device_id) if one.first < stay.end and one.last >= stay.start]
+    return [one.file for one in overlapping if one.file]
 
 
 def _present_stays(store: Store, plan: ErasurePlan) -> Iterator[tuple[Device, ErasedStay]]:
@@ -158,13 +165,8 @@ def _erase_live(store: Store, stay: ErasedStay) -> None:
     if live is None or not any(_is_in(stay.span, at) for at in _instants(live)):
         return
     store.drop_live(stay.device_id)
-    if not _is_in(stay.span, live.at):
-        known = ((live.power_w, live.power_at), (live.import_wh, live.import_at), (live.export_wh, live.export_at))
-        power, imported, exported = (
-            (None, None) if at is not None and _is_in(stay.span, at) else (value, at) for value, at in known
-        )
-        left = live._replace(power_w=power[0], import_wh=imported[0], export_wh=exported[0], arrivals=())
-        store.put_live([left._replace(power_at=power[1], import_at=imported[1], export_at=exported[1])])
+    if left := without_instants(live, partial(_is_in, stay.span)):
+        store.put_live([left._replace(arrivals=())])
 
 
 def _instants(live: Live) -> list[int]:
@@ -255,7 +257,7 @@ def _left_records(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
         if row is rows.ERASURES or row in FREE:
             continue
         for collection in _collections(store, row, plan, now):
-            for page in rows.record_pages(store, collection):
+            for page in rows.record_pages(store, collection, with_damaged=True):
                 for key, body in page:
                     if _is_left(row, key, body, plan):
                         yield f"the record {key} of {collection}"
@@ -263,7 +265,9 @@ def _left_records(store: Store, plan: ErasurePlan, now: int) -> Iterator[str]:
 
 
 def _is_left(row: Collection, key: str, body: str, plan: ErasurePlan) -> bool:
-    """Whether a record tells of the people of a plan, or has its household in a field for one."""
+    """Whether a record tells of the people of a plan, or has their household in a field; a damaged account may."""
+    if not body:
+        return row is rows.USERS
     names = {name for person in plan.people for name in person.ids}
     if plan.household:
         names.add(audit_people.household_id(plan.household))

@@ -74,7 +74,8 @@ class ErasureRequest(NamedTuple):
 def ask_for_erasure(store: Store, household: str, now: int) -> int:
     """Ask for the erasure of a household; return when it is due (UTC seconds). A repeated request changes nothing."""
     due = now + WAIT_DAYS * DAY_S
-    if store.put_record(ERASURES.of(), household, ErasureRequest(_ASKED, due).body, was=None):
+    was = store.record(ERASURES.of(), household)
+    if not was and store.put_record(ERASURES.of(), household, ErasureRequest(_ASKED, due).body, was=was):
         return due
     return erasure_due(store, household) or due
 
@@ -93,7 +94,8 @@ def has_begun(store: Store, household: str) -> bool:
 
 def overdue(store: Store, now: int) -> list[str]:
     """Return the households whose erasure was due or has begun by `now` (UTC seconds), and is not done."""
-    return [key for key, body in store.records(ERASURES.of(), limit=PAGE) if _is_overdue(body, now)]
+    requests = store.records(ERASURES.of(), limit=PAGE, with_damaged=True)
+    return [key for key, body in requests if _is_overdue(body, now)]
 
 
 def _is_overdue(body: str, now: int) -> bool:
@@ -188,7 +190,7 @@ def carry_out(store: Store, audit: Audit, plan: ErasurePlan, now: int, outside: 
 
 def due_erasures(store: Store, audit: Audit, now: int, outside: OutsideStore) -> Iterator[None]:
     """Carry out what is due at `now` (UTC seconds), in short steps. Faults are logged; the next call tries again."""
-    for key, body in store.records(ERASURES.of(), limit=PAGE):
+    for key, body in store.records(ERASURES.of(), limit=PAGE, with_damaged=True):
         try:
             request = ErasureRequest.of(body)
             if request.state == _TAKEN_BACK:

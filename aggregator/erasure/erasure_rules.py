@@ -21,7 +21,7 @@ from aggregator.intake.refusals import UNKNOWN
 from aggregator.store import collections as rows
 from aggregator.store.collections import Collection
 from aggregator.store.port import Store
-from aggregator.store.stored_records import LAST_KEY
+from aggregator.store.stored_records import DAMAGED, LAST_KEY
 from aggregator.waterfall.gap_records import erase_gaps
 
 PAGE = 500
@@ -151,7 +151,7 @@ def _walked(store: Store, stay: ErasedStay, row: Collection, rule: Rule, now: in
     else:
         place, first = row.of(row.shard_of(stay.device_id)) if row.part else row.of(), stay.device_id
         last = first
-    for page in rows.record_pages(store, place, first, last):
+    for page in rows.record_pages(store, place, first, last, with_damaged=True):
         for key, body in page:
             left = _ruled(rule, stay, key, body)
             if left is None:
@@ -169,20 +169,21 @@ def _ruled(rule: Rule, stay: ErasedStay, key: str, body: str | None) -> str | No
 
 
 def _naming(store: Store, naming: Iterable[Collection], name: str) -> Iterator[None]:
-    """Delete the records of rows whose body is or quotes a name."""
+    """Delete the records of rows whose body is or quotes a name, or is damaged: it may have told it."""
     for row in naming:
-        for page in rows.record_pages(store, row.of()):
+        for page in rows.record_pages(store, row.of(), with_damaged=True):
             for key, body in page:
-                if body == name or f'"{name}"' in body:
+                if body in (name, DAMAGED) or f'"{name}"' in body:
                     store.drop_record(row.of(), key)
             yield
 
 
 def _spooled(store: Store, stay: ErasedStay) -> Iterator[None]:
     """Delete the messages of a device that wait, if they came in the erased time."""
-    for page in rows.record_pages(store, rows.SPOOL.of(), f"{stay.device_id} ", f"{stay.device_id} ~"):
+    first, last = f"{stay.device_id} ", f"{stay.device_id} ~"
+    for page in rows.record_pages(store, rows.SPOOL.of(), first, last, with_damaged=True):
         for key, body in page:
-            if stay.start <= orjson.loads(body)[1] < stay.end:
+            if not body or stay.start <= orjson.loads(body)[1] < stay.end:
                 store.drop_record(rows.SPOOL.of(), key)
         yield
 
@@ -190,8 +191,8 @@ def _spooled(store: Store, stay: ErasedStay) -> Iterator[None]:
 def unknown_messages(store: Store, device_id: str) -> list[str]:
     """Return the places of refused messages that were kept under no device, and name this one."""
     named = re.compile(rf"(?<![\w.:~-]){re.escape(device_id)}(?![\w.:~-])")
-    kept = store.records(rows.REFUSED_MESSAGES.of(UNKNOWN), limit=PAGE)
-    return [key for key, body in kept if any(named.search(str(one)) for one in orjson.loads(body)[3:])]
+    kept = store.records(rows.REFUSED_MESSAGES.of(UNKNOWN), limit=PAGE, with_damaged=True)
+    return [key for key, body in kept if not body or any(named.search(str(one)) for one in orjson.loads(body)[3:])]
 
 
 def _forget_count(store: Store, collection: str, shard: str, device_id: str, now: int) -> None:
@@ -210,7 +211,7 @@ def erase_person(store: Store, person: Resident) -> Iterator[None]:
     yield from _naming(store, (rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.CLAIMS), person.user_id)
     for attempt in person.attempts:
         store.drop_record(rows.ATTEMPTS.of(), attempt)
-    for record in store.records(rows.AUDIT_GRANTS.of(person.user_id), limit=PAGE):
+    for record in store.records(rows.AUDIT_GRANTS.of(person.user_id), limit=PAGE, with_damaged=True):
         store.drop_record(rows.AUDIT_GRANTS.of(person.user_id), record.key)
     for row, key in keys_of_person(person.user_id, person.email):
         store.drop_record(row.of(), key)

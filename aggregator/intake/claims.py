@@ -115,7 +115,7 @@ def find_code(store: Store, code: str, now: int) -> Claim | None:
 def load_claim(store: Store, hashed: str, now: int) -> Claim | None:
     """Return a claim by the hash of its code, or None."""
     body = store.record(CLAIMS.of(), hashed) if hashed else None
-    if body is None:
+    if not body:
         return None
     claim = _parsed(hashed, body)
     newest = store.record(CLAIMS_NEWEST.of(), claim.device_id) or ""

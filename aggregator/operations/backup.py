@@ -1,7 +1,7 @@
 """Backups of a SQLite store: make one while the store is in use, put one in its place, make one each day.
 
 A backup counts only once it has been read back: SQLite's own check of its pages, and the check value of every document,
-piece of evidence and live state.
+piece of evidence, live state and record.
 """
 
 import logging
@@ -118,13 +118,13 @@ def _check_room(source: Path, folder: Path) -> None:
 
 
 def _check_damage(store: Store, pause: Pause) -> None:
-    """Read every document, block and live state of a store once. Raises StoreUnusable that names what is damaged."""
+    """Read everything in a store once. Raises StoreUnusable that names what is damaged."""
     if found := list(damage(store, pause)):
         raise StoreUnusable(f"{found[0]} ({len(found)} damaged)")
 
 
 def damage(store: Store, pause: Pause = lambda: None) -> Iterator[str]:
-    """Yield one line for each device and kind of document, reading or price that cannot be read."""
+    """Yield one line for each record, and each device and kind of document, reading or price, that cannot be read."""
     left_out = set[str]()
     for device in all_devices(store, left_out.add):
         for level in LEVELS:
@@ -136,6 +136,9 @@ def damage(store: Store, pause: Pause = lambda: None) -> Iterator[str]:
         yield from _named(partial(store.retention_cutoff, device.device_id))
         yield from _named(partial(store.live, device.device_id))
     yield from sorted(left_out)
+    for line in store.damaged_records():
+        yield from filter(None, [line])
+        pause()
 
 
 def _named(read: Callable[[], object]) -> Iterator[str]:

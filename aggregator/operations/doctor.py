@@ -131,6 +131,10 @@ def _backups(settings: Settings, path: Path) -> Finding:
 
 def _store(store: Store) -> Iterator[Finding]:
     yield Finding("store", "it opens, and this Wattfall knows its format")
+    if store.has_one_writer:  # on DynamoDB a scan of all records costs; `wattfall verify` makes it
+        damaged = list(filter(None, store.damaged_records()))
+        text = f"{damaged[0]} ({len(damaged)} damaged)" if damaged else "each is as it was written"
+        yield Finding("records", text, not damaged)
     yield _clock(store)
     backlog = store.backlog()
     lag_s = max(0, store.now() - backlog.since) if backlog.since else 0

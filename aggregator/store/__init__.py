@@ -73,7 +73,7 @@ def new_entry(store: Store, device_id: str, default_zone: str) -> Device:
     """
     sender = store.device(sender_of(device_id))
     device = new_device(device_id, sender.timezone if sender else default_zone)
-    is_owned = not device.is_second_meter and store.record(MARKS.of(), HOME) is not None
+    is_owned = not device.is_second_meter and bool(store.record(MARKS.of(), HOME))
     return replace(device, household=HOME) if is_owned else at_home(device, store.device)
 
 

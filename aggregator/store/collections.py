@@ -220,13 +220,16 @@ FEW_TRIES = 10  # of a change that may be lost
 _CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.005, 0.1  # random pauses separate competing writers
 
 
-def record_pages(store: Store, collection: str, first: str = "", last: str = LAST_KEY) -> Iterator[list[Record]]:
+def record_pages(
+    store: Store, collection: str, first: str = "", last: str = LAST_KEY, *, with_damaged: bool = False
+) -> Iterator[list[Record]]:
     """Yield the records from one key to another, both included, in order of key, a page at a time.
 
-    A page of a collection that DynamoDB spreads over partitions costs a query of each, so it is larger.
+    `with_damaged` as in `Store.records`. A page of a collection that DynamoDB spreads over partitions costs a query of
+    each, so it is larger.
     """
     limit = 10 * PAGE if collection in SPREAD else PAGE
-    while page := store.records(collection, first, last, limit):
+    while page := store.records(collection, first, last, limit, with_damaged=with_damaged):
         yield page
         if len(page) < limit:
             return
@@ -260,17 +263,17 @@ def update_record(
 ) -> Update:
     """Change the current body of a record; concurrent changes are all applied. Call it outside of steps.
 
-    `change` takes the body (None without a record) and returns the new body; None or the same body writes nothing. It
-    is repeated after a concurrent write, so it must have no side effects. The record expires at `expires` (UTC
-    seconds; 0: never). After TRIES concurrent writes StoreAway is raised; a change that `may_be_lost` is given up
-    silently after FEW_TRIES.
+    `change` takes the body (None without a record, and for a damaged one) and returns the new body; None or the same
+    body writes nothing. It is repeated after a concurrent write, so it must have no side effects. The record expires at
+    `expires` (UTC seconds; 0: never). After TRIES concurrent writes StoreAway is raised; a change that `may_be_lost` is
+    given up silently after FEW_TRIES.
     """
     was: str | None = None
     for number in range(FEW_TRIES if may_be_lost else TRIES):
         if number:
             time.sleep(_CHANCE.uniform(0, min(_PAUSE_S * 2**number, _LONGEST_S)))
         was = store.record(collection, key)
-        body = change(was)
+        body = change(was or None)
         if body is None or body == was:
             return Update(was, was)
         if store.put_record(collection, key, body, was=was, expires=expires):

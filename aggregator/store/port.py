@@ -22,8 +22,6 @@ Answer = TypeVar("Answer")
 
 Blocks = Mapping[tuple[str, int], Mapping[int, Reading]]  # (device, start of the UTC half hour) -> instant -> reading
 READINGS = "readings"  # the feed of readings; the other feeds are levels
-
-
 LeaveOut = Callable[[str], object]  # is told, in a line, of a damaged row that a list leaves out
 
 
@@ -174,10 +172,7 @@ class Store(Layered, Protocol):
         """Whether the store deletes expired readings without a sweep."""
 
     def expire_readings(self, device_id: str, before: int, untouched_since: int) -> int:
-        """Delete settled blocks that start before `before` and whose evidence all came in before `untouched_since`.
-
-        Return their number.
-        """
+        """Delete settled blocks before `before` of evidence that came in before `untouched_since`; return how many."""
 
     def retention_cutoff(self, device_id: str) -> int:
         """Return the retention cutoff: half hours before it have lost readings (UTC seconds; 0 with all readings)."""
@@ -230,12 +225,28 @@ class Store(Layered, Protocol):
     # records: small texts on named collections
 
     def record(self, collection: str, key: str) -> str | None:
-        """Return the current body of a record; None for a missing or expired record."""
+        """Return the current body of a record; None for a missing or expired one.
+
+        DAMAGED for one that differs from its check value: it is there, is logged once, and tells nothing.
+        """
 
     def records(
-        self, collection: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
+        self,
+        collection: str,
+        first: str = "",
+        last: str = LAST_KEY,
+        limit: int = 1000,
+        *,
+        newest_first: bool = False,
+        with_damaged: bool = False,
     ) -> list[Record]:
-        """Return the records from one key to another, both included, in order of key (code points) or backwards."""
+        """Return the records from one key to another, both included, in order of key (code points) or backwards.
+
+        Damaged ones are logged once and left out; `with_damaged` includes their keys, with the body DAMAGED.
+        """
+
+    def damaged_records(self) -> Iterator[str]:
+        """Yield one line for each record that differs from its check value, and an empty line now and then."""
 
     def put_record(
         self, collection: str, key: str, body: str, was: Was = ANYTHING, expires: int = 0, *, is_patient: bool = True

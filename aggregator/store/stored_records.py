@@ -1,7 +1,10 @@
-"""Records as the stores take and give them: small texts on named collections, and their limits. Pure."""
+"""Records as the stores take and give them: small texts on named collections, their limits; and check values. Pure."""
 
 from enum import Enum, auto
 from typing import Final, NamedTuple
+from zlib import crc32
+
+import msgspec
 
 from aggregator.core.errors import ConfigurationError, shown
 
@@ -20,6 +23,7 @@ class Anything(Enum):
 
 
 ANYTHING: Final = Anything.ANYTHING
+DAMAGED: Final = ""  # the body of a record that differs from its check value; `was` of a write that replaces it
 Was = str | Anything | None  # the stored body that a write expects; None: no record
 LAST_KEY: Final = "\U0010ffff" * 256  # sorts after every key of a record
 INDEX = "find "  # prefix of the collections that hold search terms
@@ -59,3 +63,24 @@ def _fits(text: str, most: int) -> bool:
         return len(text) <= most and (text.isascii() or len(text.encode()) <= most)
     except UnicodeEncodeError:  # a lone surrogate
         return False
+
+
+# Check values of what is stored
+
+DIFFERS = "a row differs from its check value"
+packed = msgspec.msgpack.Encoder().encode
+
+
+def crc_of(*values: object) -> int:
+    """Return the check value of a row: the CRC-32 of its values as MessagePack.
+
+    SQL passes a text as bytes, since it may be no UTF-8.
+    """
+    return crc32(packed([_text(value) if isinstance(value, bytes) else value for value in values]))
+
+
+def _text(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value

@@ -132,16 +132,16 @@ class Audit:
         self.append(who, "forget", "", reason, now, dict.fromkeys(known, "forgotten"))
         return len(audit_people.forget(self.store, person))
 
-    def erase_reasons(self, device_id: str, start: int, end: int) -> None:
-        """Delete the reasons of a device's entries from `start` to before `end` (UTC seconds); the chain verifies.
+    def erase_reasons(self, device_id: str, start: int, end: int, files: Sequence[str] = ()) -> None:
+        """Delete the reasons of a device's entries from `start` to before `end` (UTC seconds), and of imports of files.
 
-        The copy of the device is the last to change, so that a repeated call finds what is left.
+        The chain verifies. The copy of the device is the last to change, so that a repeated call finds what is left.
         """
-        place = of_device(device_id)
+        place, ends = of_device(device_id), tuple(f": {one}" for one in files)
         for page in rows.record_pages(self.store, place):
             for key, body in page:
                 entry, left = parse_entry(key, body), without_reason(body)
-                if entry and start <= entry.at < end and left != body:
+                if entry and (start <= entry.at < end or entry.reason.endswith(ends)) and left != body:
                     for one in (LEDGER, of_person(entry.person), place):
                         self.store.put_record(one, key, left)
 
@@ -250,7 +250,7 @@ class Audit:
     def complete_head(self) -> Head:
         """Complete all entries and return the last."""
         last = self.head()
-        for page in rows.record_pages(self.store, LEDGER, key_of(last.number + 1)):
+        for page in rows.record_pages(self.store, LEDGER, key_of(last.number + 1), with_damaged=True):
             for record in page:
                 entry = parse_entry(record.key, record.body)
                 if entry is None:
@@ -307,7 +307,7 @@ def grant(store: Store, user_id: str, device_id: str, until: int) -> None:
 def granted(store: Store, user_id: str, device_id: str, now: int) -> bool:
     """Whether a person has a valid grant for a device. Reads one key."""
     until = store.record(_grants(user_id), device_id)
-    return until is not None and now < int(until)
+    return bool(until) and now < int(until or 0)
 
 
 def withdraw(store: Store, user_id: str, device_id: str) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import msgspec
 import orjson
@@ -28,7 +27,7 @@ from aggregator.store.port import Store
 PAGE = 100  # records in one read
 NEAR_S = 35 * periods.DAY_S  # from a gap to the readings beside it
 _parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
-FIELDS = 6  # of a stored record, before its check value
+FIELDS = 6  # of a stored record; an earlier version wrote a check value behind them
 FORGET_S = 400 * periods.DAY_S  # a record without a remaining estimate is of no use any longer
 
 Outside = Mapping[int, Share]  # start of a half hour -> its energy and time outside of the gaps in it
@@ -126,7 +125,7 @@ def _stored(store: Store, device_id: str, span: Window) -> Iterator[tuple[str, W
     """Yield the records whose bases overlap a span: channel, time of the base, body."""
     for channel in CHANNELS:
         after, last = _key(channel, span.start + 1), _key(channel, periods.FOR_EVER)
-        while records := store.records(ESTIMATED_GAPS.of(device_id), after, last, PAGE):
+        while records := store.records(ESTIMATED_GAPS.of(device_id), after, last, PAGE, with_damaged=True):
             page = [(channel, _time_of(device_id, record.body), record.body) for record in records]
             yield from (one for one in page if one[1].start < span.end and span.start < one[1].end)
             if page[-1][1].start >= span.end or len(records) < PAGE:
@@ -150,7 +149,7 @@ def erase_gaps(store: Store, device_id: str, span: Window) -> None:
     """Delete the records of gaps that overlap a span, and from others the readings of its time."""
     for channel in CHANNELS:
         first, last = _key(channel, span.start + 1), _key(channel, span.end)  # a damaged one that ends there goes too
-        while page := store.records(ESTIMATED_GAPS.of(device_id), first, last, PAGE):
+        while page := store.records(ESTIMATED_GAPS.of(device_id), first, last, PAGE, with_damaged=True):
             for record in page:
                 store.drop_record(ESTIMATED_GAPS.of(device_id), record.key)
             first = page[-1].key + "\0"
@@ -178,20 +177,13 @@ def _encoded(record: GapRecord) -> list[Any]:
     remaining = [] if record.remaining == (record.base,) else list(map(_encoded_gap, record.remaining))
     outside = [[[at, *share] for at, share in sorted(some.items())] for some in record[6:]]
     seen = [_seen_runs(one) for one in (record.seen, *record.seen_remaining)]
-    row = [_encoded_gap(record.base), record.since, seen, *outside, remaining]
-    return [*row, crc32(orjson.dumps(row))]
+    return [_encoded_gap(record.base), record.since, seen, *outside, remaining]
 
 
 def _time_of(device_id: str, body: str) -> Window:
-    """Check a stored record, and return the time of its base; nothing else is decoded. Raises Damaged.
-
-    One of an earlier form has no check value.
-    """
+    """Return the time of a stored record's base; nothing else is decoded. Raises Damaged."""
     try:
-        row = _parts(body)
-        if len(row) == FIELDS + 1 and crc32(f"{body[: body.rindex(',')]}]".encode()) != int(bytes(row[FIELDS])):
-            raise ValueError("its check value does not fit")
-        start, end = (int(bytes(one)) for one in _parts(row[0])[:2])
+        start, end = (int(bytes(one)) for one in _parts(_parts(body)[0])[:2])
         return Window(start, end)
     except (ValueError, TypeError, LookupError) as error:
         raise _damaged(device_id, error) from error

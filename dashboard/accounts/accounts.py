@@ -29,6 +29,7 @@ from aggregator.intake.tokens import HOME_NETWORK, SITE_NETWORK, network
 from aggregator.settings import Settings
 from aggregator.store.collections import ATTEMPTS, EMAILS, INVITATIONS, INVITED, USERS, record_pages, update_record
 from aggregator.store.port import Store
+from aggregator.store.stored_records import DAMAGED
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User, check_email, check_name, user_from_text
 
 INVITATION_S, RESET_S = INVITATIONS.lifetime_s, 3600
@@ -64,6 +65,11 @@ class Accounts:
         except ConfigurationError:
             return None
         return self.user(user_id) if user_id else None
+
+    def is_damaged(self, email: str) -> bool:
+        """Whether an address has an account that cannot be read."""
+        user_id = self._store.record(EMAILS.of(), email)
+        return user_id == DAMAGED or (user_id is not None and self._store.record(USERS.of(), user_id) == DAMAGED)
 
     def everybody(self) -> Iterator[User]:
         """Yield every user in the order of ids."""

@@ -20,6 +20,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.settings import Settings
 from aggregator.store.collections import EMAILS, IDENTITIES, USERS
 from aggregator.store.port import Store
+from aggregator.store.stored_records import DAMAGED
 from dashboard.accounts.accounts import Accounts, token_hash
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, LONGEST_NAME, SUPPORT, User, check_email
 
@@ -173,9 +174,10 @@ def role_of(claims: Mapping[str, Any], path: str) -> str | None:
 def user_of(store: Store, accounts: Accounts, person: Person) -> User | None:
     """Return the account of a person, and create a missing one; None if it is disabled, or that of the address is."""
     namesake = accounts.find(person.email) if person.email else None
-    if namesake and namesake.is_disabled:
-        return None
     user_id = store.record(IDENTITIES.of(), token_hash(person.identity))
+    is_damaged = user_id == DAMAGED or (person.email and accounts.is_damaged(person.email))  # it may be disabled
+    if is_damaged or (namesake and namesake.is_disabled):
+        return None
     user = (
         accounts.user(user_id)
         if user_id

@@ -73,7 +73,7 @@ class Sessions:
     def user_of(self, token: str) -> User | None:
         """Return the user of a session, or None after its end."""
         body = self._store.record(SESSIONS.of(), token_hash(token))
-        if body is None:
+        if not body:
             return None
         kept, now = orjson.loads(body), self._clock()
         user = self._user(kept["user"])

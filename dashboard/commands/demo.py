@@ -83,7 +83,7 @@ def prepare(url: str, demo: Demo, settle: Callable[[Store], object], stopped: St
     with closing(open_store(url)) as store:
         check_is_demo(store, homes)
         is_new = not store.devices(limit=1)
-        if not store.records(USERS.of(), limit=1):  # a store with accounts must not let in visitors
+        if not store.records(USERS.of(), limit=1, with_damaged=True):  # a store with accounts must not let in visitors
             mark_as_demo(store)
         length = expected(homes, demo.days) if is_new else None
         with click.progressbar(length=length or 1, label="History", file=sys.stderr) as bar:

@@ -10,7 +10,6 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from dash.development.base_component import Component
 from pendulum import DateTime
 
 from aggregator.core import periods
@@ -274,8 +273,8 @@ def element(name: str, children: object = None, **props: object) -> Tree:
 
 def plain(part: object) -> Any:  # noqa: ANN401 - any JSON
     """Return a tree of components in the JSON form."""
-    if isinstance(part, Component):
-        return element(type(part).__name__, **part.to_plotly_json()["props"])  # type: ignore[no-untyped-call]
+    if to_json := getattr(part, "to_plotly_json", None):  # of a component of Dash, which takes a while to load
+        return element(type(part).__name__, **to_json()["props"])
     return [plain(one) for one in part] if isinstance(part, list | tuple) else part
 
 

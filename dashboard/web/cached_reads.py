@@ -9,7 +9,7 @@ from zlib import crc32
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
 from aggregator.core.errors import StoreAway
-from aggregator.core.live import Live
+from aggregator.core.live import Live, without_instants
 from aggregator.core.readings import Reading
 from aggregator.erasure.erasure_rules import cache_key
 from aggregator.intake import device_status
@@ -52,13 +52,14 @@ class CachedReads:
         return visible_devices(self._store, viewer, limit)
 
     def live(self, device: Device) -> Live | None:
-        """Return the newest reading, or None."""
+        """Return the newest known values of the viewer's time, or None."""
         if is_over(device):
             return None
         live = self._cache.fetch(
             cache_key("live", device), lambda: self._store.live(device.device_id), lambda _: LIVE_S
         )
-        return live if live and live.at >= seen_instants(device).start else None
+        since = seen_instants(device).start
+        return without_instants(live, lambda at: at < since) if live else None
 
     def note_look(self, device: Device) -> None:
         """Note a viewer of a device, once in LOOK_S for all. Who moved out waits for nothing new."""

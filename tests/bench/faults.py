@@ -56,8 +56,10 @@ def register(number: int) -> int:
 # The processes that are hit
 
 
-def send(url: str, start: int, first: int) -> None:
+def send(url: str, start: int, first: int, most_bytes: int) -> None:
     """Send the readings from a number on, and print the last number of each commit. A refused reading ends it."""
+    if most_bytes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
     store = open_store(url)
     for number in range(first, COUNT, TOGETHER):
         readings = [(at, start + STEP_S * at) for at in range(number, min(number + TOGETHER, COUNT))]
@@ -100,22 +102,17 @@ class Trial:
     def url(self) -> str:
         return f"sqlite:///{self.path}"
 
-    def begin(self, what: str, *arguments: object, fake: str = "", most_bytes: int = 0) -> "subprocess.Popen[bytes]":
-        """Start a process, perhaps with a wrong clock, or with files of at most so many bytes."""
-
-        def limit() -> None:
-            if most_bytes:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-
+    def begin(self, what: str, *arguments: object, fake: str = "") -> "subprocess.Popen[bytes]":
+        """Start a process, perhaps with a wrong clock."""
         command = [sys.executable, "-m", ME, what, self.url, *map(str, arguments)]
         return subprocess.Popen(
             ["faketime", "-f", fake, *command] if fake else command,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=limit,
-            start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
 
     def sender(self, fake: str = "", most_bytes: int = 0) -> "subprocess.Popen[bytes]":
-        return self.begin("send", self.start, self.acknowledged + 1, fake=fake, most_bytes=most_bytes)
+        """Start a sender, perhaps with a wrong clock, or with files of at most so many bytes."""
+        return self.begin("send", self.start, self.acknowledged + 1, most_bytes, fake=fake)
 
     def listen(self, process: "subprocess.Popen[bytes]", until: int = COUNT) -> None:
         """Note what is acknowledged up to a number, and wait for a moment of the next commits; or until its end."""
@@ -290,7 +287,7 @@ def one(kind: Callable[[Trial], None], number: int, seed: int) -> Counter[str]:
 def main() -> None:
     if sys.argv[1:2] == ["send"]:
         try:
-            send(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+            send(sys.argv[2], *map(int, sys.argv[3:]))
         except StoreReplaced:
             sys.exit(NAMED)
         return

@@ -12,7 +12,7 @@ from itertools import repeat
 
 from aggregator.core.documents import Device
 from aggregator.store import search
-from aggregator.store.dynamodb import device_index, dynamo_client, items, live_items
+from aggregator.store.dynamodb import device_index, dynamo_client, items, live_and_records
 from aggregator.store.dynamodb.device_index import device_update
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
@@ -40,7 +40,7 @@ def fill(url: str, numbers: range) -> int:
     homes = [home(number) for number in numbers]
     tables = {
         "devices": [device_item(device) for device in homes],
-        "live": [live_items.pack_live(live_state(number)) for number in numbers],
+        "live": [live_and_records.pack_live(live_state(number)) for number in numbers],
         "records": [item for device in homes for item in term_items(device)],
     }
     with closing(AwsDynamoClient(address.region)) as client:

@@ -25,8 +25,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
-from aggregator.store.sqlite.sqlite_schema import CHECKED, check_value, crc_of
+from aggregator.store.sqlite.sqlite_schema import CHECKED, check_value
 from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.store.stored_records import crc_of
 from aggregator.waterfall.worker import drain
 
 ZONE = "Europe/London"

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -15,6 +16,7 @@ from aggregator.commands.aws_commands import tables_group
 from aggregator.core.documents import Device, Part
 from aggregator.core.errors import ConfigurationError, Damaged, StoreAway, StoreUnusable
 from aggregator.core.live import Arrival, Live
+from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
@@ -25,6 +27,7 @@ from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import meter_tags
 from aggregator.store.dynamodb.tables import create_tables, delete_tables, describe_tables
 from aggregator.store.dynamodb.tables import tables as all_tables
+from aggregator.tariffs.rates import Series
 from aggregator.waterfall.worker import drain
 from tests.contract.conftest import store_on
 from tests.contract.dynamo_clients import Answer, Counting, Interleaving, Passing
@@ -333,6 +336,46 @@ def test_a_damaged_device_or_live_state_is_named_and_left_out_of_walks(
             walk()
     assert {live.device_id for page in pages(store.lives) for live in page} == {*"de"}
     assert "{'d': {'S': 'f'}} cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [("devices", name) for name in ("z", "w", "t", "lh", "ln", "g", "y", "h")]
+    + [("live", name) for name in ("t", "r", "p", "pt", "i", "it", "e", "m", "t1", "r1")]
+    + [("prices", name) for name in ("i00", "e01")],
+)
+def test_a_changed_value_of_an_item_is_named(
+    client: AwsDynamoClient, store: DynamoStore, prefix: str, table: str, name: str
+) -> None:
+    device = Device(HOME, "UTC", tariff="{}", household="a", name="A", kind="gas", occupied_from="2026-01-01")
+    for live in (Live(HOME, NOW, NOW, 1, 2, 3, "m"), Live(HOME, NOW + 9, NOW + 9, None, 5, 6, None)):
+        store.put_device(device)
+        store.put_live([live])
+    store.put_retention_cutoff(HOME, NOW + 9 * DAY_S)
+    prices = {at: Decimal("0.2150") for at in (NOW // DAY_S * DAY_S, NOW // DAY_S * DAY_S + 1800)}
+    store.put_prices(HOME, Series(prices, prices))
+
+    def read() -> None:
+        assert store.device(HOME) == device
+        assert store.live(HOME)
+        assert store.prices(HOME, 0, NOW) == Series(prices, prices)
+        assert store.retention_cutoff(HOME) == NOW + 9 * DAY_S
+
+    read()
+    key = {"d": items.text(HOME)} | ({"p": items.text("2026-11-18")} if table == "prices" else {})
+    stored = client.call("get_item", TableName=f"{prefix}-{table}", Key=key)["Item"]
+    ((kind, value),) = stored[name].items()
+    wrong = stored | {name: {kind: f"{value}1"}}
+    client.call("put_item", TableName=f"{prefix}-{table}", Item=wrong)
+    with pytest.raises(Damaged, match="differs from its check value"):
+        read()
+    if table == "live":
+        store.put_live([Live(HOME, NOW - 5, NOW, 1, 2, 3, None)])  # an older one, which is merged
+        store.put_live([Live(HOME, NOW + 20, NOW + 20, 1, 2, 3, "m")])
+    store.put_device(device)
+    store.put_prices(HOME, Series(prices, prices))
+    if name != "h":
+        read()
 
 
 def test_the_commands_make_describe_and_remove_the_tables(client: AwsDynamoClient) -> None:

@@ -40,6 +40,7 @@ from aggregator.intake.ingest import Outcome, Received, ingest, ingest_lines, sh
 from aggregator.intake.refusals import UNKNOWN, Batch, load_refusals, put_refusals
 from aggregator.store import Store
 from aggregator.store.occupancies import occupancies
+from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.support.audit_check import AuditCheck
 from aggregator.waterfall.levels import recompute
@@ -205,6 +206,18 @@ def test_the_registry_and_the_search_forget_the_household(home: Store) -> None:
     assert (own.name, own.postcode, own.meter_point, own.tariff) == ("", "", "", "")
     assert home.household_devices("willow") == home.find_devices("willow", 5) == home.find_devices("5678", 5) == []
     assert home.household_devices("acacia") == [CAD, GAS]
+
+
+def test_the_audit_forgets_the_file_of_an_import_whenever_it_was(home: Store) -> None:
+    """The file tells of the time of birch, and was imported when willow lived there."""
+    start = start_of("2026-11-11")
+    bring(home, f"start,end,import_wh\n{start},{start + HALF_HOUR},7\n", "Europe/London", now=NOW, device_id=CAD)
+    for file in ("file", "of willow.csv"):
+        actions.record_import(audit_on(home), STAFF, CAD, "imported", NOW - 60, file=file)
+    assert erase(home, "birch") == []
+    reasons = {one.reason for one in audit_on(home).entries(device_id=CAD) if one.action == "import"}
+    assert reasons == {"", "imported: of willow.csv"}
+    assert [*AuditCheck(audit_on(home)).faults()] == []
 
 
 # Nothing comes back

@@ -12,9 +12,11 @@ from aggregator.store import Store
 from aggregator.store.collections import SESSIONS, TOKENS, record_pages, update_record
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.stored_records import LAST_KEY, MAX_BODY, PARTITIONS, SPREAD, Record, partitions
+from aggregator.store.port import name_once
+from aggregator.store.stored_records import DAMAGED, LAST_KEY, MAX_BODY, PARTITIONS, SPREAD, Record, partitions
 from tests.contract.conftest import MEMORY, Another, Clock, in_memory, store_on
 from tests.contract.dynamo_clients import Answer, Passing
+from tests.copies import damage_record
 
 WRITERS = 8
 
@@ -228,6 +230,45 @@ def test_a_sweep_removes_nothing_that_is_still_there(either: Store, clock: Clock
     assert keys(either.records("sessions")) in (["0", "3"], ["0", "1", "2", "3"])
     clock.now += 20
     assert keys(either.records("sessions")) == ["0", "3"]
+
+
+# damage
+
+
+@pytest.mark.parametrize("name", ["notes", TOKENS.of()])
+def test_a_damaged_record_is_named_once_and_never_shown(
+    either: Store, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    for key in "abc":
+        either.put_record(name, key, f'{{"{key}": 7}}', was=None)
+    assert not any(either.damaged_records())
+    damage_record(either, name, "b")
+    name_once.cache_clear()
+    assert either.record(name, "b") == DAMAGED
+    for order in (1, -1):
+        assert keys(either.records(name, limit=2, newest_first=order < 0)) == ["a", "c"][::order]
+    assert either.records(name, "b", "c", with_damaged=True) == [("b", DAMAGED), ("c", '{"c": 7}')]
+    (line,) = filter(None, either.damaged_records())
+    assert "is damaged" in line
+    assert caplog.messages.count(line) == 1
+
+
+def test_nothing_but_what_means_to_replaces_a_damaged_record(either: Store) -> None:
+    either.put_record("notes", "a", "7")
+    damage_record(either, "notes", "a")
+    for was in (None, "7"):
+        assert not either.put_record("notes", "a", "8", was=was)
+    assert either.put_record("notes", "a", "8", was=DAMAGED)
+    assert either.record("notes", "a") == "8"
+    assert not either.put_record("notes", "a", "9", was=DAMAGED)
+    assert not either.put_record("notes", "b", "9", was=DAMAGED)
+
+
+def test_a_count_whose_record_is_damaged_begins_anew(either: Store) -> None:
+    either.put_record("notes", "a", "7")
+    damage_record(either, "notes", "a")
+    assert update_record(either, "notes", "a", lambda body: str(int(body or 0) + 1)).body == "1"
+    assert either.record("notes", "a") == "1"
 
 
 # what cannot be kept

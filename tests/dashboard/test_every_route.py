@@ -245,6 +245,20 @@ OUTSIDERS: list[Callable[[Home], FlaskClient]] = [
 # Their requests
 
 
+class Place(NamedTuple):
+    """The period of a home that the requests are about, and what they ask of it."""
+
+    level: str = "day"
+    period: str = DAY
+    path: str = ""  # after the device's, of the page
+    search: str = "unit=money"
+    first: str = DAY
+    last: str = DAY
+
+
+HERE = Place()
+
+
 class Try(NamedTuple):
     """One request about a home; `ask` sends it."""
 
@@ -253,24 +267,25 @@ class Try(NamedTuple):
     ask: Callable[[FlaskClient, str], TestResponse]
 
 
-def tries(app: Dash) -> Iterator[Try]:
+def tries(app: Dash, at: Place = HERE) -> Iterator[Try]:
     """Return every request that the app knows, those that end a session last."""
     for rule in sorted(app.server.url_map.iter_rules(), key=lambda rule: "sign-out" in rule.rule):
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             name = f"{method} {rule.rule}"
             if rule.rule == CALLBACK_PATH:
-                yield from callbacks(app)
+                yield from callbacks(app, at)
             else:
-                yield Try(name, ROUTES[name], sender(app, method, rule))
+                yield Try(name, ROUTES[name], sender(app, method, rule, at))
 
 
-def sender(app: Dash, method: str, rule: Rule) -> Callable[[FlaskClient, str], TestResponse]:
+def sender(app: Dash, method: str, rule: Rule, at: Place) -> Callable[[FlaskClient, str], TestResponse]:
     def ask(client: FlaskClient, device_id: str) -> TestResponse:
-        known = {"device_id": device_id, "level": "day", "period": DAY, "path": f"d/{device_id}", "token": device_id}
+        known = {"device_id": device_id, "level": at.level, "period": at.period, "path": f"d/{device_id}{at.path}"}
+        known["token"] = device_id
         values = {name: known.get(name, "nothing") for name in rule.arguments}
         address = app.server.url_map.bind("localhost").build(rule.endpoint, values, method)
         if method == "GET":
-            asked = {"unit": "money", "next": f"/d/{device_id}", "q": device_id, "from": DAY, "to": DAY}
+            asked = {"unit": "money", "next": f"/d/{device_id}", "q": device_id, "from": at.first, "to": at.last}
             return client.get(address, query_string=asked, buffered=True)  # an open stream counts as one at work
         token = token_in(client.get("/account", follow_redirects=True).text)
         confirmed = {"action": "confirm", "tariff": "", "made-against": "another tariff"}
@@ -281,24 +296,24 @@ def sender(app: Dash, method: str, rule: Rule) -> Callable[[FlaskClient, str], T
     return ask
 
 
-def callbacks(app: Dash) -> Iterator[Try]:
+def callbacks(app: Dash, at: Place) -> Iterator[Try]:
     for output, callback in app.callback_map.items():
         inputs = " ".join(named(one) for one in callback["inputs"])
         if inputs not in IN_THE_BROWSER:
-            yield Try(inputs, CALLBACKS[inputs], caller(output, callback))
+            yield Try(inputs, CALLBACKS[inputs], caller(output, callback, at))
 
 
 def named(slot: Mapping[str, Any]) -> str:
     return f"{slot['id']}.{slot['property']}"
 
 
-def caller(output: str, callback: Mapping[str, Any]) -> Callable[[FlaskClient, str], TestResponse]:
+def caller(output: str, callback: Mapping[str, Any], at: Place) -> Callable[[FlaskClient, str], TestResponse]:
     """A callback with a forged payload; every value is about the device."""
 
     def ask(client: FlaskClient, device_id: str) -> TestResponse:
         forged: dict[str, object] = {
-            "pathname": f"/d/{device_id}",
-            "search": f"?unit=money&device_id={device_id}",
+            "pathname": f"/d/{device_id}{at.path}",
+            "search": f"?{at.search}&device_id={device_id}",
             "shown": {"device": device_id},
         }
 

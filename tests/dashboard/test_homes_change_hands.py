@@ -232,6 +232,37 @@ def test_the_present_household_alone_sees_the_power_now(home: Home) -> None:
     assert "612" not in answers["acacia"].text
 
 
+def test_power_readings_and_usage_before_the_own_first_day_are_not_told(home: Home) -> None:
+    """Ten minutes after willow has moved in; the last power is of the time before."""
+    since = start_of(WILLOW_SINCE)
+    home.store.drop_live(CAD)
+    home.store.put_live([Live(CAD, since, since, 612, 5, None, None, power_at=since - 60)])
+    data = CachedReads(home.store, open_cache(Flask("one"), ""), lambda: since + 600)
+    whole, own = device(home.store), visible_device(home.store, of("willow")(home), CAD, homes.NOW)
+    assert own
+    told = [
+        (
+            (live.power_w, live.import_wh is not None) if (live := data.live(one)) else None,
+            [reading.at - since for reading in data.readings(one, since - HALF_HOUR, since)],
+            data.usage_profile(one).base_before_w,
+            data.extent(one, "day"),
+        )
+        for one in (whole, own)
+    ]
+    assert told == [
+        ((612, True), [-HALF_HOUR, 0], 200, ("2026-11-05", "2026-11-20")),
+        ((None, True), [0], None, (WILLOW_SINCE, "2026-11-20")),
+    ]
+
+
+def test_a_device_that_was_last_heard_of_before_a_move_tells_no_power(home: Home) -> None:
+    move(home.store, device(home.store), "birch", "2026-11-23")
+    client = client_of(home, of("birch")(home))
+    assert client.get(f"/api/v1/devices/{CAD}/live").get_json()["power_w"] == 612  # of today
+    move(home.store, device(home.store), "rowan", "2026-11-24")
+    assert "612" not in client_of(home, of("rowan")(home)).get(f"/api/v1/devices/{CAD}/live").text
+
+
 def test_two_households_read_one_month_through_one_cache_in_one_second(home: Home) -> None:
     data = CachedReads(home.store, open_cache(Flask("one"), ""), lambda: homes.NOW)
     people = [of(household)(home) for household in ("acacia", "willow")]

@@ -321,6 +321,17 @@ def test_what_follows_an_ambiguous_request_is_not_answered(web: int, headers: tu
         assert b" 200 OK" not in answer
 
 
+def test_a_bad_request_is_one_short_line_of_the_log(tmp_path: Path, port: int) -> None:
+    with running(tmp_path, port) as process:
+        with connected(port, "127.0.0.1", PATIENCE_S) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nX" + b" \x01y" * 2000 + b": 1\r\n\r\n")
+            assert b" 400 " in connection.recv(65_536)
+        process.terminate()
+        _, said = process.communicate(timeout=PATIENCE_S)
+    (line,) = [line for line in said.splitlines() if "Invalid" in line]
+    assert len(line) < 300
+
+
 def test_a_header_does_not_change_the_path_of_a_request(web: int) -> None:
     asked = urllib.request.Request(f"http://127.0.0.1:{web}/elsewhere/health", headers={"SCRIPT_NAME": "/elsewhere"})
     with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:

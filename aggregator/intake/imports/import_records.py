@@ -131,7 +131,7 @@ def find_import(store: Store, name: str) -> ImportRecord:
     device_id, _, number = name.rpartition("/")
     is_number = number.isascii() and number.isdigit() and len(number) < 10
     body = store.record(IMPORTS.of(device_id), _key(int(number))) if device_id and is_number else None
-    if body is None:
+    if not body:
         raise ConfigurationError(f"there is no import {shown(name)}; `wattfall import --list --device ID` lists them")
     return _decoded(body)
 
@@ -153,7 +153,8 @@ def begin_import(store: Store, device: Device, found: "Recognised", source: Sour
                 resumed = update_import(store, one, STANDING, state=TAKING, **span)
                 if resumed.state == TAKING:
                     return resumed
-        number = present[0].number + 1 if present else 1
+        newest = store.records(IMPORTS.of(device.device_id), limit=1, newest_first=True, with_damaged=True)
+        number = int(newest[0].key) + 1 if newest else 1
         how = tuple(f"{one.what}: {one.value}" for one in said.choices)
         record = ImportRecord(
             device.device_id, number, now, source.by, source.name, source.digest, how, layout, first, last,

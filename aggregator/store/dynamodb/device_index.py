@@ -29,6 +29,7 @@ from aggregator.store.dynamodb.read_view import Reader, intact
 from aggregator.store.stored_records import INDEX
 
 LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
+_OPTIONAL = (*"tkgncvauyqe", *LABEL_NAMES.values())  # attributes of a device that it may lack
 _MARK = "!"  # begins a mark, but no term
 _CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.02, 1.0  # random pauses separate competing writers
 _PAGES = (50, 1000)  # terms per read: the first read, and later reads
@@ -249,9 +250,10 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
     sets |= {"y": items.text(device.occupied_from)} if device.occupied_from else {}
     sets |= {"q": items.text(device.former)} if device.former else {}
     sets |= {"e": items.text(device.erased)} if device.erased else {}
+    sets |= {"kz": items.check_value(*_fields(device.device_id, sets))}
     adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
     adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
-    gone = [name for name in (*"tkgncvauyqe", *LABEL_NAMES.values()) if name not in sets]
+    gone = [name for name in _OPTIONAL if name not in sets]
     expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
     expression += " REMOVE " + ", ".join(gone) if gone else ""
     expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""
@@ -259,8 +261,22 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
     return {"UpdateExpression": expression, "ExpressionAttributeValues": values}
 
 
+def _fields(device_id: str, item: Item) -> list[int | str]:
+    """Return what the check value of a device is of: its registers are not, since they are added one by one."""
+    names = sorted(name for name in item if name in ("z", "w", *_OPTIONAL))
+    return [device_id, *chain.from_iterable((name, items.native(item[name])) for name in names)]
+
+
+def unpack_cutoff(item: Item) -> int:
+    """Decode the retention cutoff of a device, UTC seconds; 0 without one. Raises ValueError."""
+    at = int(item["h"]["N"]) if "h" in item else 0
+    items.compare(item, "kh", item["d"]["S"], at)
+    return at
+
+
 def unpack_device(item: Item) -> Device:
-    """Decode a device."""
+    """Decode a device. Raises ValueError where it differs from its check value."""
+    items.compare(item, "kz", *_fields(item["d"]["S"], item))
     registers = tuple(sorted(item["r"]["SS"])) if "r" in item else ()
     tariff = item["t"]["S"] if "t" in item else ""
     labels = {field: item[name]["S"] for field, name in LABEL_NAMES.items() if name in item}

@@ -18,7 +18,7 @@ and quarantines its key. A release first reads a new form, and the next one writ
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -177,7 +177,8 @@ def updates(series: Series) -> Iterator[tuple[str, dict[str, Any]]]:
     days: dict[str, dict[str, Value]] = defaultdict(dict)
     for letter, prices in (("i", series.import_prices), ("e", series.export_prices)):
         for start, price in prices.items():
-            days[_day(start)][f"{letter}{start % DAY_S // HALF_HOUR:02d}"] = {"N": f"{price:f}"}
+            name = f"{letter}{start % DAY_S // HALF_HOUR:02d}"
+            days[_day(start)] |= {name: {"N": f"{price:f}"}, f"k{name}": _price_check(_day(start), name, price)}
     for day, values in sorted(days.items()):
         yield (
             day,
@@ -188,23 +189,31 @@ def updates(series: Series) -> Iterator[tuple[str, dict[str, Any]]]:
         )
 
 
-def unpack(days: Iterable[Item], first: int, last: int) -> Series:
-    """Decode the prices of the half hours that start from `first` to `last`."""
+def unpack_prices(item: Item, first: int, last: int) -> Series:
+    """Decode the prices of a day's half hours that start from `first` to `last`. Raises ValueError."""
     found: Mapping[str, dict[int, Decimal]] = {"i": {}, "e": {}}
-    for item in days:
-        midnight = periods.day_start(item["p"]["S"], "UTC")
-        for name, value in sorted(item.items()):
-            start = midnight + int(name[1:]) * HALF_HOUR if len(name) == 3 else -1
-            if first <= start <= last:
-                found[name[0]][start] = Decimal(value["N"])
+    day = item["p"]["S"]
+    for name in sorted(price_names(item, first, last + 1)):
+        if name[0] != "k":
+            price = Decimal(item[name]["N"])
+            items.compare(item, f"k{name}", *_price_values(day, name, price))
+            found[name[0]][periods.day_start(day, "UTC") + int(name[1:]) * HALF_HOUR] = price
     return Series(found["i"], found["e"])
 
 
+def _price_check(day: str, name: str, price: Decimal) -> Value:
+    return items.check_value(*_price_values(day, name, price))
+
+
+def _price_values(day: str, name: str, price: Decimal) -> tuple[str, str, str]:
+    return day, name, f"{price.normalize():f}"  # DynamoDB drops zeros at the end
+
+
 def price_names(item: Item, start: int, end: int) -> list[str]:
-    """Return the names of a day's prices of the half hours that start from `start` to before `end`."""
+    """Return the names of a day's prices, and of their check values, that start from `start` to before `end`."""
     midnight = periods.day_start(item["p"]["S"], "UTC")
-    prices = [name for name in item if len(name) == 3]
-    return [name for name in prices if start <= midnight + int(name[1:]) * HALF_HOUR < end]
+    prices = [name for name in item if len(name) > 1]
+    return [name for name in prices if start <= midnight + int(name[-2:]) * HALF_HOUR < end]
 
 
 def _day(at: int) -> str:

@@ -1,130 +1,36 @@
-"""The DynamoDB store's registry: devices, search terms, live states and records.
+"""The DynamoDB store's registry: devices, search terms, live states and records (see `live_and_records`)."""
 
-A collection of records is a partition, so one query reads a range of keys. Those that every request of a fleet reads
-(`stored_records.SPREAD`) are spread over partitions by the hash of the key, and a range is merged from all of them.
-
-A conditional write of a record leaves a unique mark in its item (`w`). AWS's client repeats a write after a lost
-answer, and the repeated write then fails against the first. The mark distinguishes this case from another writer.
-"""
-
+import logging
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from heapq import merge
 from itertools import islice
-from secrets import token_hex
 from typing import Any
-from zlib import crc32
 
 from aggregator.core.documents import Device, at_home
-from aggregator.core.errors import StoreAway
+from aggregator.core.errors import Damaged, StoreAway
 from aggregator.core.live import Live, merged_live
 from aggregator.store import search
-from aggregator.store.dynamodb import document_items, items, live_items
+from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get
 from aggregator.store.dynamodb.device_index import Index, unpack_device
 from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, TELL, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
+from aggregator.store.dynamodb.live_and_records import (
+    Records,
+    is_search_term,
+    live_replacement,
+    live_update,
+    record_fault,
+    unpack_live,
+)
 from aggregator.store.dynamodb.read_view import Reader, ReadView, erase_names, intact, unpacked
 from aggregator.store.port import Answer, LeaveOut, name_once
-from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was, check_range, check_record, partitions
+from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was
 from aggregator.tariffs.rates import Series
 
-
-class Records:
-    """The table `records`. All reads are consistent."""
-
-    def __init__(self, client: DynamoClient, table: str, clock: Callable[[], float]) -> None:
-        self._client, self._table, self._clock = client, table, clock
-
-    def get(self, collection: str, key: str) -> str | None:
-        """Return the body of a record, or None."""
-        check_record(collection, key)
-        item = self._item(collection, key)
-        return item["b"]["S"] if item and not self._is_over(item) else None
-
-    def between(self, collection: str, first: str, last: str, limit: int, *, newest_first: bool) -> list[Record]:
-        """Return the records from one key to another, in order of key or backwards."""
-        check_range(collection, first, last)
-        found: list[Record] = []
-        if not last or first > last or limit < 1:  # DynamoDB rejects such a query
-            return found
-        places = [_key(collection, first)["k"]["S"]] if first == last else partitions(collection)
-        share = min(limit, 2 * limit // len(places) + 1)  # which holds what a page takes of nearly every partition
-        pages = (self._query(one, first, last, share, newest_first=newest_first) for one in places)
-        for item in merge(*pages, key=lambda item: str(item["s"]["S"]), reverse=newest_first):
-            if not self._is_over(item):
-                found.append(Record(item["s"]["S"], item["b"]["S"]))
-            if len(found) == limit:
-                break
-        return found
-
-    def put(self, collection: str, key: str, body: str, was: Was, expires: int) -> bool:
-        """Write a record if the stored body equals `was`; return whether it was written."""
-        check_record(collection, key, body)
-        item = {**_key(collection, key), "b": items.text(body)} | ({"x": items.number(expires)} if expires else {})
-        if was is ANYTHING:
-            self._client.call("put_item", TableName=self._table, Item=item)
-            return True
-        mark = items.text(token_hex(6))
-        request = _condition(None if was is None else str(was), int(self._clock()))
-        try:
-            self._client.call("put_item", TableName=self._table, Item=item | {"w": mark}, **request)
-        except ConditionFailed:
-            stored = self._item(collection, key)
-            return stored is not None and stored.get("w") == mark
-        return True
-
-    def drop(self, collection: str, key: str) -> None:
-        """Delete a record, if it exists."""
-        check_record(collection, key)
-        self._client.call("delete_item", TableName=self._table, Key=_key(collection, key))
-
-    def _item(self, collection: str, key: str) -> Item | None:
-        answer = self._client.call("get_item", TableName=self._table, Key=_key(collection, key), ConsistentRead=True)
-        item: Item | None = answer.get("Item")
-        return item
-
-    def _is_over(self, item: Item) -> bool:
-        """Whether an item has expired; DynamoDB may delete it days later."""
-        return "x" in item and int(item["x"]["N"]) <= self._clock()
-
-    def _query(self, partition: str, first: str, last: str, page: int, *, newest_first: bool) -> Iterator[Item]:
-        ends = {":last": items.text(last)} | ({":first": items.text(first)} if first else {})
-        span = "s BETWEEN :first AND :last" if first else "s <= :last"
-        request: dict[str, Any] = {
-            "TableName": self._table,
-            "KeyConditionExpression": f"k = :k AND {span}",
-            "ExpressionAttributeValues": {":k": items.text(partition), **ends},
-            "ConsistentRead": True,
-            "ScanIndexForward": not newest_first,
-            "Limit": page,
-        }
-        while True:
-            answer = self._client.call("query", **request)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-
-
-def _key(collection: str, key: str) -> Item:
-    names = partitions(collection)
-    return {"k": items.text(names[crc32(key.encode()) % len(names)]), "s": items.text(key)}
-
-
-def _condition(was: str | None, now: int) -> dict[str, Any]:
-    values = {":now": items.number(now)}
-    if was is None:
-        return {"ConditionExpression": "attribute_not_exists(s) OR x <= :now", "ExpressionAttributeValues": values}
-    return {
-        "ConditionExpression": "b = :was AND (attribute_not_exists(x) OR x > :now)",
-        "ExpressionAttributeValues": values | {":was": items.text(was)},
-    }
-
-
-# Registry
+log = logging.getLogger("wattfall.store")
 
 
 def _id(device: Device) -> str:
@@ -215,12 +121,12 @@ class DynamoRegistry:
     def live(self, device_id: str) -> Live | None:
         """Return the live state of a device, or None."""
         item = self._view.item(Get("live", device_id))
-        return intact(live_items.unpack_live, item) if item else None
+        return intact(unpack_live, item) if item else None
 
     def lives(self, after: str = "", limit: int = 1000) -> list[Live]:
         """Return the live states after the device `after`, in the table's own order. A damaged one is logged."""
         start = {"d": items.text(after)} if after else None
-        return list(islice(unpacked(live_items.unpack_live, self._reader.scan("live", start, limit), name_once), limit))
+        return list(islice(unpacked(unpack_live, self._reader.scan("live", start, limit), name_once), limit))
 
     @property
     def derives_live(self) -> bool:
@@ -239,18 +145,23 @@ class DynamoRegistry:
 
     def _put_live(self, state: Live) -> None:
         """Write a newer state without a read; merge another one into the stored one. Raises StoreAway."""
-        request = live_items.live_update(state)
+        request = live_update(state)
         self._view.forget(Get("live", state.device_id))
         for _ in range(TRIES):
             try:
                 self._client.call("update_item", TableName=f"{self._prefix}-live", **request, **TELL)
                 return
             except ConditionFailed as failed:
-                known = intact(live_items.unpack_live, failed.item)
+                try:
+                    known = intact(unpack_live, failed.item)
+                except Damaged as error:
+                    log.error("the live state of %s begins anew: %s", state.device_id, error)
+                    self.drop_live(state.device_id)
+                    continue
                 both = merged_live(known, state)
                 if both == known:
                     return
-                request = live_items.live_replacement(failed.item, both)
+                request = live_replacement(failed.item, both)
         raise StoreAway(f"other writers changed the live state of {state.device_id} {TRIES} times in a row")
 
     def drop_live(self, device_id: str) -> None:
@@ -266,14 +177,27 @@ class DynamoRegistry:
     # records
 
     def record(self, collection: str, key: str) -> str | None:
-        """Return the current body of a record, or None."""
+        """Return the current body of a record; None without one, DAMAGED for a damaged one."""
         return self._records.get(collection, key)
 
     def records(
-        self, collection: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
+        self,
+        collection: str,
+        first: str = "",
+        last: str = LAST_KEY,
+        limit: int = 1000,
+        *,
+        newest_first: bool = False,
+        with_damaged: bool = False,
     ) -> list[Record]:
         """Return the records from one key to another, both included, in order of key or backwards."""
-        return self._records.between(collection, first, last, limit, newest_first=newest_first)
+        return self._records.between(
+            collection, first, last, limit, newest_first=newest_first, with_damaged=with_damaged
+        )
+
+    def damaged_records(self) -> Iterator[str]:
+        """Yield one line for each damaged record, and empty lines between."""
+        return (record_fault(item) for item in self._reader.scan("records") if not is_search_term(item))
 
     def put_record(
         self, collection: str, key: str, body: str, was: Was = ANYTHING, expires: int = 0, *, is_patient: bool = True
@@ -296,7 +220,11 @@ class DynamoRegistry:
         """Return the prices of the UTC half hours that start from `first` to `last`, both included."""
         span = document_items.span(first, last)
         days = self._reader.between("prices", device_id, *span, is_consistent=self._view.is_consistent)
-        return document_items.unpack(days, first, last)
+        found = Series({}, {})
+        for item in days:
+            own = intact(partial(document_items.unpack_prices, first=first, last=last), item)
+            found = Series({**found.import_prices, **own.import_prices}, {**found.export_prices, **own.export_prices})
+        return found
 
     def put_prices(self, device_id: str, series: Series) -> None:
         """Add prices, or replace the prices of the same half hours."""

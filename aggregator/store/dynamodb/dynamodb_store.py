@@ -20,6 +20,7 @@ from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading, merg
 from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.checkpoints import Feed, OwnFeed, Quarantine
 from aggregator.store.dynamodb.concurrent_steps import TRIES, Get, Stale
+from aggregator.store.dynamodb.device_index import unpack_cutoff
 from aggregator.store.dynamodb.document_items import merge_request
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, ConditionFailed, DynamoClient, write_items
 from aggregator.store.dynamodb.dynamodb_registry import DynamoRegistry
@@ -191,8 +192,7 @@ class DynamoStore(DynamoRegistry):
     def retention_cutoff(self, device_id: str) -> int:
         """Return the instant before which half hours cannot be computed any more."""
         item = self._view.item(Get("devices", device_id))
-        noted = int(item["h"]["N"]) if item and "h" in item else 0
-        return max(noted, int(self._clock()) - self._retention_days * DAY_S)
+        return max(intact(unpack_cutoff, item) if item else 0, int(self._clock()) - self._retention_days * DAY_S)
 
     def put_retention_cutoff(self, device_id: str, at: int) -> None:
         """Advance the retention cutoff to `at`; it never moves back."""
@@ -202,9 +202,9 @@ class DynamoStore(DynamoRegistry):
                 "update_item",
                 TableName=f"{self._prefix}-devices",
                 Key={"d": items.text(device_id)},
-                UpdateExpression="SET h = :h",
+                UpdateExpression="SET h = :h, kh = :c",
                 ConditionExpression="attribute_not_exists(h) OR h < :h",
-                ExpressionAttributeValues={":h": items.number(at)},
+                ExpressionAttributeValues={":h": items.number(at), ":c": items.check_value(device_id, at)},
             )
 
     # Documents

@@ -6,8 +6,8 @@
 | `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency, `u` first and `t` last change, `v` form, `o` 1 while the day goes on, else 0 | about 600, 900 with a tariff | 1 |
 | `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `u`, `t`, `v`, `o` | about 400 | 1 |
 | `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `u`, `t`, `v` | about 200 | 1 |
-| `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
-| `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `pt`, `it` and `et` their instants, `m` meter; `t1`.. and `r1`.. of the arrivals before | about 200 | 1 |
+| `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 800, twice that with export | 1 (2) |
+| `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `pt`, `it` and `et` their instants, `m` meter; `t1`.. and `r1`.. of the arrivals before | about 300 | 1 |
 | `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `k` exchange overrides, `g` kind, `n` netting, `c` conversion of gas, `v` longest interval, `a` stamp on arrival, `u` total is import, `y` occupied from, `q` former occupancies, `e` erased times, `l..` labels, `f` and `o` (see `device_index`) | about 100 | 1 |
 | `checkpoints` | `s` a shard, a stream or a quarantine | see `checkpoints` | about 200 | 1 |
 | `records` | `k` collection, `s` key | `b` body, `x` expiry (TTL), `w` id of the write | its body's | 1 a KB |
@@ -28,6 +28,10 @@ correction.
 
 **A part** is a list of varints, see `document_items`.
 
+**Check values.** A document, and each part of it, tells by itself whether it is intact. Beside other attributes stands
+the CRC-32 of their values, written with them: `kb` of a record, `kz` of a device, `kh` of its retention cutoff, `ki00` of a
+price; of a live state `kp`, `ki`, `ke` of a value and its instant, `km` of the meter, `kt`, `kt1`.. of an arrival.
+
 **Sizes** follow AWS's rules. Names and texts count in UTF-8 bytes, binary values in bytes, numbers one byte per two digits
 and one more. A write unit is 1 KB of the whole item, a read unit 4 KB; an eventually consistent read costs half. Damaged
 values raise ValueError.
@@ -42,6 +46,7 @@ from aggregator.core.periods import DAY_S, HALF_HOUR, LEVELS
 from aggregator.core.readings import Interval, Reading
 from aggregator.store.layers import OWN, overlaid
 from aggregator.store.port import READINGS
+from aggregator.store.stored_records import DIFFERS, crc_of
 
 Value = dict[str, Any]  # {"S": text} | {"N": digits} | {"B": bytes} | {"SS": texts}
 Item = dict[str, Value]
@@ -60,6 +65,22 @@ def text(value: str) -> Value:
 def number(value: int) -> Value:
     """Return a number attribute."""
     return {"N": str(value)}
+
+
+def check_value(*values: object) -> Value:
+    """Return the attribute that is the check value of values."""
+    return number(crc_of(*values))
+
+
+def compare(item: Item, name: str, *values: object) -> None:
+    """Raise ValueError where an item has a check value that is not that of these values; older items have none."""
+    if item.get(name, number(0)) not in (number(0), check_value(*values)):
+        raise ValueError(DIFFERS)
+
+
+def native(value: Value) -> int | str:
+    """Return the value of a text or a whole number."""
+    return int(value["N"]) if "N" in value else str(value["S"])
 
 
 def value_size(value: Value) -> int:
@@ -160,7 +181,8 @@ def pack_reading(reading: Reading, tags: Mapping[str, int]) -> bytes:
     power = b"" if reading.power_w is None else _signed(reading.power_w)
     imported, exported = _register(reading.import_wh), _register(reading.export_wh)
     head = 49 * len(power) + 7 * _code(reading.import_wh, imported) + _code(reading.export_wh, exported)
-    meter = b"" if reading.meter_id is None else _tag(tags[reading.meter_id])
+    tag = 0 if reading.meter_id is None else tags[reading.meter_id]
+    meter = b"" if reading.meter_id is None else tag.to_bytes(1 if tag < 0x100 else 2, "little")
     return _volume(reading.volume_l) + bytes([head]) + power + imported + exported + meter
 
 
@@ -271,10 +293,6 @@ def _register(value: int | None) -> bytes:
 def _volume(value: int | None) -> bytes:
     packed = _register(value)
     return b"" if value is None else bytes([_VOLUME, len(packed)]) + packed
-
-
-def _tag(tag: int) -> bytes:
-    return tag.to_bytes(1 if tag < 0x100 else 2, "little")
 
 
 def _code(value: int | None, packed: bytes) -> int:

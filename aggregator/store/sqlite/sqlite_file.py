@@ -1,7 +1,8 @@
 """The embedded store's file: connections, transactions, and the translation of errors.
 
 `synchronous=FULL`: acknowledged writes survive a killed process and a power cut. Each thread has its own connection,
-which ends with it.
+which ends with it. The file is not mapped into memory: where a mapped file is cut, the system ends the process
+without a word.
 """
 
 import os
@@ -16,18 +17,20 @@ from typing import Any, TypeVar
 
 from aggregator.core.errors import Damaged, StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.periods import LEVELS
-from aggregator.store.sqlite.sqlite_schema import APPLICATION_ID, LEVEL_TABLE, MIGRATIONS, SCHEMA, VERSION, crc_of
+from aggregator.store.sqlite.sqlite_schema import APPLICATION_ID, LEVEL_TABLE, MIGRATIONS, SCHEMA, VERSION
 from aggregator.store.sqlite.sqlite_watch import FileWatch
+from aggregator.store.stored_records import crc_of
 
 Row = TypeVar("Row")
 _JOINED = nullcontext()  # in an open transaction
 
 BUSY_S = 30.0  # longest wait for another's write, where nobody waits for an answer
-_PRAGMAS = ("synchronous = FULL", "cache_size = -16384", "mmap_size = 1073741824", "secure_delete = FAST")
+_PRAGMAS = ("synchronous = FULL", "cache_size = -16384", "secure_delete = FAST")
+RESTORE = "put a backup in its place with `wattfall restore`"
 _MENDS = {
     sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",
     sqlite3.SQLITE_FULL: "cannot grow, its disk or that of temporary files is full; free some space",
-    sqlite3.SQLITE_CORRUPT: "is damaged; put a backup in its place with `wattfall restore`",
+    sqlite3.SQLITE_CORRUPT: f"is damaged; {RESTORE}",
     sqlite3.SQLITE_NOTADB: "is not a Wattfall store; name another file",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its folder exists and is writable",
     sqlite3.SQLITE_IOERR: "cannot be read or written; check the disk",
@@ -129,7 +132,7 @@ class SqliteFile:
                     database.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise translated(self._path, error) from error
+            raise self._error(error) from error
 
     def _begin(self, database: sqlite3.Connection, *, is_patient: bool) -> None:
         if is_patient:
@@ -170,7 +173,7 @@ class SqliteFile:
             for pragma in _PRAGMAS:
                 database.execute(f"PRAGMA {pragma}")
         except sqlite3.Error as error:
-            raise translated(self._path, error) from error
+            raise self._error(error) from error
         self.check()
         return database
 
@@ -245,31 +248,36 @@ class SqliteFile:
         try:
             return self._database.execute(query, values).fetchone()
         except sqlite3.Error as error:
-            raise translated(self._path, error) from error
+            raise self._error(error) from error
 
     def _each(self, query: str, *values: object) -> Generator[Any, None, None]:
         try:
             yield from self._database.execute(query, values)
         except sqlite3.Error as error:
-            raise translated(self._path, error) from error
+            raise self._error(error) from error
 
     def _all(self, query: str, *values: object) -> list[Any]:
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise translated(self._path, error) from error
+            raise self._error(error) from error
 
     def _run(self, statement: str, *values: object) -> int:
         try:
             return self._database.execute(statement, values).rowcount
         except sqlite3.Error as error:
-            raise translated(self._path, error) from error
+            raise self._error(error) from error
 
     def _many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> int:
         try:
             return self._database.executemany(statement, rows).rowcount
         except sqlite3.Error as error:
-            raise translated(self._path, error) from error
+            raise self._error(error) from error
+
+    def _error(self, error: sqlite3.Error) -> Exception:
+        """Translate an error; raise StoreReplaced where it comes from a file that is gone, cut or another one."""
+        self.check()
+        return translated(self._path, error)
 
     def _intact(self, read: Callable[..., Row], *values: object) -> Row:
         """Decode a stored value with `read`; `values` are its key, then the value. Raises Damaged."""
@@ -277,9 +285,7 @@ class SqliteFile:
             return read(*values)
         except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
             key = ", ".join(map(str, values[:-1][:3]))
-            raise Damaged(
-                f"{self._path} is damaged: {key}: {error}; put a backup in its place with `wattfall restore`"
-            ) from error
+            raise Damaged(f"{self._path} is damaged: {key}: {error}; {RESTORE}") from error
 
 
 def translated(path: str, error: sqlite3.Error) -> Exception:
@@ -290,5 +296,5 @@ def translated(path: str, error: sqlite3.Error) -> Exception:
     if code in _MENDS:
         return StoreUnusable(f"{path} {_MENDS[code]}")
     if "decode to UTF-8" in str(error):  # of one row; Python gives it no code
-        return Damaged(f"{path} is damaged: {error}; put a backup in its place with `wattfall restore`")
+        return Damaged(f"{path} is damaged: {error}; {RESTORE}")
     return StoreUnusable(f"{path} cannot be used: {error}")

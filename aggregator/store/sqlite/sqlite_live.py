@@ -1,4 +1,4 @@
-"""The embedded store's live states: the rows of `live`, and what lies newer in `recent`.
+"""The embedded store's live states: the rows of `live`, and what lies newer in `recent`; and its half-hourly prices.
 
 A live state is read from both, so that a reading of each device of a fleet writes one row and not two. A row of `live`
 is written with the device's first reading, with late ones, and before readings leave `recent`.
@@ -7,6 +7,7 @@ is written with the device's first reading, with late ones, and before readings 
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from decimal import Decimal
 from struct import Struct
 from typing import Any
 
@@ -19,7 +20,16 @@ from aggregator.core.periods import FOR_EVER
 from aggregator.core.readings import Reading
 from aggregator.store.port import name_once
 from aggregator.store.sqlite.sqlite_registry import REMEMBERED_DEVICES, SqliteRegistry
-from aggregator.store.sqlite.sqlite_schema import CHECKED, INTACT, as_written, check_value, given, intact
+from aggregator.store.sqlite.sqlite_schema import (
+    CHECKED,
+    INTACT,
+    as_written,
+    check_value,
+    checked_rows,
+    given,
+    intact,
+)
+from aggregator.tariffs.rates import Series
 
 log = logging.getLogger("wattfall.store")
 
@@ -59,10 +69,21 @@ INSERT INTO live VALUES ({_COLUMNS}, NULL) ON CONFLICT (device_id) DO UPDATE SET
     arrivals = iif(excluded.at > live.at,
         substr(live.arrivals || excluded.arrivals, -{2 * _ARRIVAL.size * (REMEMBERED + 1)}), live.arrivals)
 """  # noqa: S608 - constants
+_PRICES = f"""
+SELECT start, import_price, export_price, {INTACT["prices"]} FROM prices
+WHERE device_id = ? AND start BETWEEN ? AND ?
+"""  # noqa: S608 - constants
+_DROP_DAMAGED_PRICE = f"DELETE FROM prices WHERE device_id = ? AND start = ? AND NOT ({INTACT['prices']})"  # noqa: S608 - constants
+_EITHER = [f"coalesce(excluded.{price}, prices.{price})" for price in ("import_price", "export_price")]
+_PUT_PRICE = f"""
+INSERT INTO prices VALUES (?1, ?2, ?3, ?4, {check_value(given("prices"))}) ON CONFLICT (device_id, start) DO UPDATE
+SET import_price = {_EITHER[0]}, export_price = {_EITHER[1]},
+    check_value = {check_value(("prices.device_id", "prices.start", *_EITHER))}
+"""  # noqa: S608 - constants
 
 
 class SqliteLive(SqliteRegistry):
-    """The port's live states on one SQLite file."""
+    """The port's live states and half-hourly prices on one SQLite file."""
 
     def live(self, device_id: str) -> Live | None:
         """Return the live state of a device, or None."""
@@ -154,6 +175,25 @@ class SqliteLive(SqliteRegistry):
                 for row in rows if tells_more else ():
                     newest.add(*self._intact(_arrived, device.device_id, row))
         return newest.arrived[::-1]
+
+    # half-hourly prices
+
+    def prices(self, device_id: str, first: int, last: int) -> Series:
+        """Return the prices of the UTC half hours that start from `first` to `last`."""
+        rows = self._intact(checked_rows, device_id, "prices", self._all(_PRICES, device_id, first, last))
+        return Series(
+            {start: Decimal(price) for start, price, _ in rows if price is not None},
+            {start: Decimal(price) for start, _, price in rows if price is not None},
+        )
+
+    def put_prices(self, device_id: str, series: Series) -> None:
+        """Add prices, or replace the prices of the same half hours; a damaged row of one begins anew."""
+        both = series.import_prices, series.export_prices
+        starts = sorted({*both[0], *both[1]})
+        texts = [[f"{one[start]:f}" if start in one else None for one in both] for start in starts]
+        with self.transaction():
+            self._many(_DROP_DAMAGED_PRICE, [(device_id, start) for start in starts])
+            self._many(_PUT_PRICE, [(device_id, start, *own) for start, own in zip(starts, texts, strict=True)])
 
 
 def _arrived(_device_id: str, row: tuple[Any, ...]) -> tuple[Reading, int]:

@@ -1,11 +1,11 @@
-"""The embedded store's registry: devices, search terms, prices, records, the change feed and the quarantine."""
+"""The embedded store's registry: devices, search terms, records, the change feed and the quarantine."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import asdict
-from decimal import Decimal
 from functools import lru_cache
 from itertools import repeat
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,11 +15,20 @@ from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import FOR_EVER, HALF_HOUR
 from aggregator.store import search
-from aggregator.store.port import Answer, Backlog, Change, LeaveOut
-from aggregator.store.sqlite.sqlite_file import SqliteFile
-from aggregator.store.sqlite.sqlite_schema import INTACT, check_value, checked_rows, given, intact
-from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was, check_range, check_record
-from aggregator.tariffs.rates import Series
+from aggregator.store.port import Answer, Backlog, Change, LeaveOut, name_once
+from aggregator.store.sqlite.sqlite_file import RESTORE, SqliteFile
+from aggregator.store.sqlite.sqlite_schema import INTACT, check_value, given, intact
+from aggregator.store.stored_records import (
+    ANYTHING,
+    DAMAGED,
+    DIFFERS,
+    LAST_KEY,
+    Record,
+    Was,
+    check_range,
+    check_record,
+    crc_of,
+)
 
 _PAGE = 500  # terms read at once
 _CHANGES = "SELECT sequence, level, device_id, key, first FROM changes WHERE level = ?"
@@ -29,24 +38,15 @@ DO UPDATE SET due = min(due, excluded.due), first = min(first, excluded.first)
 WHERE excluded.due < due OR excluded.first < first
 """
 REMEMBERED_DEVICES = 200_000  # devices, or dirty keys, in a thread's memory; of about 1 KB each
-_PRESENT = "(expires = 0 OR expires > ?)"
+_RECORDS = "SELECT CAST(shelf AS BLOB), CAST(key AS BLOB), expires, CAST(body AS BLOB), check_value FROM records"
+_EXPIRED = "expires > 0 AND expires <= ?"
+_PUT_RECORD = f"INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3, ?4, {check_value(given('records'))})"  # noqa: S608 - constants
 _DEVICES = f"SELECT CAST(device_id AS BLOB), CAST(body AS BLOB), {INTACT['devices']} FROM devices WHERE"  # noqa: S608 - constants
 _PUT_DEVICE = f"INSERT OR REPLACE INTO devices VALUES (?1, ?2, {check_value(given('devices'))})"  # noqa: S608 - constants
-_PRICES = f"""
-SELECT start, import_price, export_price, {INTACT["prices"]} FROM prices
-WHERE device_id = ? AND start BETWEEN ? AND ?
-"""  # noqa: S608 - constants
-_DROP_DAMAGED_PRICE = f"DELETE FROM prices WHERE device_id = ? AND start = ? AND NOT ({INTACT['prices']})"  # noqa: S608 - constants
-_EITHER = [f"coalesce(excluded.{price}, prices.{price})" for price in ("import_price", "export_price")]
-_PUT_PRICE = f"""
-INSERT INTO prices VALUES (?1, ?2, ?3, ?4, {check_value(given("prices"))}) ON CONFLICT (device_id, start) DO UPDATE
-SET import_price = {_EITHER[0]}, export_price = {_EITHER[1]},
-    check_value = {check_value(("prices.device_id", "prices.start", *_EITHER))}
-"""  # noqa: S608 - constants
 
 
 class SqliteRegistry(SqliteFile):
-    """The port's registry, prices, records and change feed on one SQLite file."""
+    """The port's registry, records and change feed on one SQLite file."""
 
     def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
         """Read at once: the file is local."""
@@ -142,45 +142,61 @@ class SqliteRegistry(SqliteFile):
                 found.append(self.device(device_id))
         return [device for device in found if device]
 
-    # half-hourly prices
-
-    def prices(self, device_id: str, first: int, last: int) -> Series:
-        """Return the prices of the UTC half hours that start from `first` to `last`."""
-        rows = self._intact(checked_rows, device_id, "prices", self._all(_PRICES, device_id, first, last))
-        return Series(
-            {start: Decimal(price) for start, price, _ in rows if price is not None},
-            {start: Decimal(price) for start, _, price in rows if price is not None},
-        )
-
-    def put_prices(self, device_id: str, series: Series) -> None:
-        """Add prices, or replace the prices of the same half hours; a damaged row of one begins anew."""
-        both = series.import_prices, series.export_prices
-        starts = sorted({*both[0], *both[1]})
-        texts = [[f"{one[start]:f}" if start in one else None for one in both] for start in starts]
-        with self.transaction():
-            self._many(_DROP_DAMAGED_PRICE, [(device_id, start) for start in starts])
-            self._many(_PUT_PRICE, [(device_id, start, *own) for start, own in zip(starts, texts, strict=True)])
-
     # records
 
     def record(self, collection: str, key: str) -> str | None:
-        """Return the body of a record, or None."""
+        """Return the body of a record; None without one, DAMAGED for a damaged one."""
         check_record(collection, key)
-        query = f"SELECT body FROM records WHERE shelf = ? AND key = ? AND {_PRESENT}"  # noqa: S608 - a constant
-        row = self._one(query, collection, key, int(self._clock()))
-        return row[0] if row else None
+        row = self._one(f"{_RECORDS} WHERE shelf = ? AND key = ?", collection, key)
+        return self._body(row) if row else None
 
     def records(
-        self, collection: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
+        self,
+        collection: str,
+        first: str = "",
+        last: str = LAST_KEY,
+        limit: int = 1000,
+        *,
+        newest_first: bool = False,
+        with_damaged: bool = False,
     ) -> list[Record]:
         """Return the records from one key to another, both included, in order of key or backwards."""
         check_range(collection, first, last)
-        query = (
-            f"SELECT key, body FROM records WHERE shelf = ? AND key BETWEEN ? AND ? AND {_PRESENT}"  # noqa: S608 - constants
-            f" ORDER BY key {'DESC' if newest_first else 'ASC'} LIMIT ?"
-        )
-        rows = self._all(query, collection, first, last, int(self._clock()), max(limit, 0))
-        return [Record(*row) for row in rows]
+        order = "DESC" if newest_first else "ASC"
+        found = list[Record]()
+        with closing(
+            self._each(
+                f"{_RECORDS} WHERE shelf = ? AND key BETWEEN ? AND ? ORDER BY key {order}", collection, first, last
+            )
+        ) as rows:
+            for row in rows if limit > 0 else ():
+                body = self._body(row)
+                if body or (with_damaged and body is not None):
+                    found.append(Record(row[1].decode(errors="replace"), body))
+                if len(found) == limit:
+                    break
+        return found
+
+    def damaged_records(self) -> Iterator[str]:
+        """Yield one line for each damaged record, and an empty line now and then."""
+        for number, row in enumerate(self._each(_RECORDS)):
+            if (fault := self._record_fault(row)) or not number % _PAGE:
+                yield fault
+
+    def _body(self, row: tuple[Any, ...]) -> str | None:
+        """Return the body of a row; None for one that has expired, DAMAGED for one that is damaged, which is logged."""
+        if fault := self._record_fault(row):
+            name_once(fault)
+            return DAMAGED
+        *_, expires, body, _ = row
+        return str(body, "utf-8") if not expires or expires > int(self._clock()) else None
+
+    def _record_fault(self, row: tuple[Any, ...]) -> str:
+        if crc_of(*row[:-1]) == row[-1]:
+            return ""
+        collection, key = (one.decode(errors="replace") for one in row[:2])
+        name = "a record" if "@" in key else key  # an e-mail address
+        return f"{self._path} is damaged: {name} of {collection}: {DIFFERS}; {RESTORE}"
 
     def put_record(
         self, collection: str, key: str, body: str, was: Was = ANYTHING, expires: int = 0, *, is_patient: bool = True
@@ -190,7 +206,7 @@ class SqliteRegistry(SqliteFile):
         with self.transaction(is_patient=is_patient):
             if was is not ANYTHING and self.record(collection, key) != was:
                 return False
-            self._run("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", collection, key, expires, body)
+            self._run(_PUT_RECORD, collection, key, expires, body)
         return True
 
     def drop_record(self, collection: str, key: str) -> None:
@@ -200,9 +216,11 @@ class SqliteRegistry(SqliteFile):
             self._run("DELETE FROM records WHERE shelf = ? AND key = ?", collection, key)
 
     def expire_records(self, now: int) -> int:
-        """Delete the records that have expired at `now` (UTC seconds). Return their number."""
+        """Delete the records that have expired at `now` (UTC seconds), damaged ones by name. Return their number."""
         with self.transaction():
-            return self._run("DELETE FROM records WHERE expires > 0 AND expires <= ?", now)
+            for row in self._all(f"{_RECORDS} WHERE {_EXPIRED} AND NOT ({INTACT['records']})", now):
+                name_once(self._record_fault(row))
+            return self._run(f"DELETE FROM records WHERE {_EXPIRED}", now)  # noqa: S608 - a constant
 
     # change feed
 

@@ -8,16 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from zlib import crc32
 
-import msgspec
-
 from aggregator.core.live import FIELDS
 from aggregator.core.readings import Interval, Reading
+from aggregator.store.stored_records import DIFFERS, packed
 
 APPLICATION_ID = 0x57415454  # "WATT"
 VERSION = 2  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
-_encode = msgspec.msgpack.Encoder().encode
 
-DIFFERS = "a row differs from its check value"
 CHECKED = {  # tables whose rows have a check value of these columns
     "recent": (*Reading._fields, "written"),
     "intervals": (*Interval._fields, "written"),
@@ -26,6 +23,7 @@ CHECKED = {  # tables whose rows have a check value of these columns
     "devices": ("device_id", "body"),
     "horizons": ("device_id", "at"),
     "prices": ("device_id", "start", "import_price", "export_price"),
+    "records": ("shelf", "key", "expires", "body"),
 }
 
 
@@ -40,24 +38,9 @@ def given(table: str) -> list[str]:
     return [f"?{number}" for number in range(1, len(CHECKED[table]) + 1)]
 
 
-def crc_of(*values: object) -> int:
-    """Return the check value of a row: the CRC-32 of its values as MessagePack.
-
-    SQL passes a text as bytes, since it may be no UTF-8.
-    """
-    return crc32(_encode([_text(value) if isinstance(value, bytes) else value for value in values]))
-
-
-def _text(value: bytes) -> str | bytes:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value
-
-
 def crcs_of(rows: Iterable[tuple[object, ...]]) -> list[int]:
     """Return the check values of rows. Live arrival checks so many that a call of SQL for each would cost the most."""
-    return list(map(crc32, map(_encode, rows)))
+    return list(map(crc32, map(packed, rows)))
 
 
 # SQL by table: whether a row is as it was written

@@ -12,13 +12,13 @@
 | `changes` | table, device, key | a dirty key, once; it is settled where the evidence is read |
 | `aside` | device, table, key | a quarantined key, the reason, the rows that were taken out of its half hour |
 | `device_terms` | term, device | a search term of a device (`search`) |
-| `records` | collection, key | a JSON text, the time of its expiry |
+| `records` | collection, key | a JSON text, the time of its expiry, a check value |
 
 Live arrival brings a reading of every device: a row each, of known size. `pack` packs a half hour once it is over and
 quiet. What comes in later for it lies in `recent` beside it until the next packing; a read merges both, `recent` last.
 
-The schema is in `sqlite_schema`, the live state in `sqlite_live`, deletions for good in `sqlite_layers`; the registry,
-the records and the change feed are in `sqlite_registry`.
+The schema is in `sqlite_schema`, live states and prices in `sqlite_live`, deletions for good in `sqlite_layers`; the
+registry, the records and the change feed are in `sqlite_registry`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

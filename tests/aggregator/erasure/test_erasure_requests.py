@@ -29,11 +29,13 @@ from aggregator.erasure.erasure_requests import (
     take_back,
 )
 from aggregator.intake.ingest import ingest
-from aggregator.store.collections import ERASURES, ESTIMATED_GAPS, SIGNAL
+from aggregator.store.collections import CLAIMS, ERASURES, ESTIMATED_GAPS, SIGNAL, SPOOL, USERS
 from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.store.stored_records import DAMAGED
 from aggregator.support.audit import Audit, Who
 from aggregator.waterfall.worker import drain, run_worker
 from dashboard.commands.main import main
+from tests.copies import damage_record
 
 START = 1_760_000_000 // DAY_S * DAY_S
 DUE = START + 8 * DAY_S
@@ -81,6 +83,19 @@ def test_damaged_rows_of_the_erased_time_are_erased(store: SqliteStore, damage: 
     assert store.household_devices("home-a") == []
     assert not store.readings("a", 0, DUE)
     assert not store.intervals("a", 0, DUE)
+
+
+def test_a_damaged_record_is_erased_and_a_damaged_account_is_left_by_name(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whose record it was cannot be read; only an account may keep somebody else out."""
+    places = ((SIGNAL.of("a"), "2026-01-01"), (CLAIMS.of(), "0f"), (SPOOL.of(), "a 1"), (USERS.of(), "ann"))
+    for collection, key in places:
+        store.put_record(collection, key, "[7]")
+        damage_record(store, collection, key)
+    erase_all(store)
+    assert [store.record(*place) for place in places] == [None, None, None, DAMAGED]
+    assert "an erasure has left the record ann of users" in caplog.text
 
 
 def test_an_erasure_that_cannot_go_on_is_named_and_the_others_end(

@@ -22,6 +22,7 @@ from aggregator.operations.backup import back_up, backups, restore, run_backups
 from aggregator.store import Store, open_store
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
+from tests.copies import damage_record
 
 NOW = 1_790_812_800  # 2026-10-01, midnight in UTC
 HOME = ("home", "UTC")
@@ -134,13 +135,19 @@ def with_another_power(path: Path) -> None:
         assert database.execute("UPDATE live SET power_w = coalesce(power_w, 0) + 1").rowcount > 0
 
 
+def with_another_record(path: Path) -> None:
+    with closing(open_store(url_of(path))) as store:
+        store.put_record("notes", "a", "7")
+        damage_record(store, "notes", "a")
+
+
 def with_a_garbage_page(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(3 * 8192)
         file.write(os.urandom(8192))
 
 
-@pytest.mark.parametrize("fault", [with_another_digit, with_another_power, with_a_garbage_page])
+@pytest.mark.parametrize("fault", [with_another_digit, with_another_power, with_another_record, with_a_garbage_page])
 def test_a_backup_of_a_damaged_store_fails_and_leaves_nothing(path: Path, tmp_path: Path, fault: object) -> None:
     assert callable(fault)
     fault(path)

@@ -47,7 +47,19 @@ def test_a_good_installation_is_well() -> None:
     result = doctor()
     assert (to_mend(result), result.exit_code) == ({}, 0)
     assert {line.split()[1] for line in result.stdout.splitlines()} == {
-        *("settings", "secret", "permissions", "disk", "log", "pages", "backups", "store", "clock", "worker"),
+        *(
+            "settings",
+            "secret",
+            "permissions",
+            "disk",
+            "log",
+            "pages",
+            "backups",
+            "store",
+            "records",
+            "clock",
+            "worker",
+        ),
     }
 
 
@@ -70,11 +82,13 @@ def overwrite(path: Path) -> None:
 
 
 LATER = int(time.time()) + 86_400
+RECORD = "INSERT INTO records VALUES ('notes', 'a', 0, '1', 7)"
 WAIT = "INSERT INTO changes (level, device_id, key, due, first) VALUES ('day', 'd', '2026-01-01', 5, 0)"
 FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
     ("permissions", lambda folder: (folder / "wattfall.db").chmod(0o644), "others can open"),
     ("permissions", lambda folder: folder.chmod(0o777), "others can write to"),
     ("pages", lambda folder: overwrite(folder / "wattfall.db"), "is damaged"),
+    ("records", lambda folder: execute(folder, RECORD), "differs from its check value"),
     ("backups", lambda folder: os.utime(next((folder / "backups").iterdir()), (0, 0)), "days old"),
     ("backups", lambda folder: next((folder / "backups").iterdir()).unlink(), "there is none"),
     ("store", lambda folder: (folder / "wattfall.db").unlink(), "does not exist"),

@@ -59,7 +59,7 @@ def erased(path: Path) -> SqliteStore:
 def test_a_scrubbed_file_holds_no_byte_of_deleted_rows(tmp_path: Path, size: int) -> None:
     path = tmp_path / "wattfall.db"
     with closing(erased(path)) as store:
-        store._run("INSERT INTO records VALUES ('notes', 'large', 0, zeroblob(?))", size)
+        store._run("INSERT INTO records VALUES ('notes', 'large', 0, zeroblob(?), 0)", size)
         scrubbed(store)
         assert MARK.encode() not in raw(path)
         assert raw(path).count(b"kept") > 100

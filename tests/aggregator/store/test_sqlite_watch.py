@@ -129,6 +129,21 @@ def test_no_write_beside_a_cut_or_replaced_part_is_acknowledged(
                 store.mark("day", "d", AGAIN)
 
 
+def test_a_read_of_a_file_that_was_cut_names_it_and_ends_no_process(tmp_path: Path) -> None:
+    """A process that has the file mapped into its memory would be ended by the system."""
+    path = tmp_path / "wattfall.db"
+    with closing(filled(path)) as first:
+        with first.transaction():
+            for number in range(200):
+                first.put_record("notes", f"{number:03d}", "x" * 9000)
+        carried_over(path)
+        with closing(SqliteStore(str(path))) as second:
+            assert second.record("notes", "000")
+            os.truncate(path, 100_000)
+            with pytest.raises(StoreReplaced, match=r"wattfall\.db was cut while it was in use"):
+                second.records("notes")
+
+
 @pytest.mark.parametrize("fault", [cut_log, cut_end_of_log, deleted_log, replaced_log, deleted_index])
 def test_a_part_that_is_cut_or_replaced_during_a_write_acknowledges_nothing(
     tmp_path: Path, fault: Callable[[Path], None]

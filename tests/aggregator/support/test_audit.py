@@ -298,7 +298,8 @@ def test_a_forged_row_is_neither_shown_nor_unnoticed(store: Store) -> None:
     store.put_record("audit/device/a", f"{2:012d}", forged)
     store.put_record("audit/device/a", f"{3:012d}", store.record("audit", f"{3:012d}") or "")  # of another device
     assert numbers(Audit(store, [SECRET]).entries(device_id="a")) == [1]
-    assert faults(store) == [f"audit/device/a has an entry {one} that is not in the audit" for one in (2, 3)]
+    store.put_record("audit/device/a", f"{99:012d}", forged)  # after the last entry
+    assert faults(store) == [f"audit/device/a has an entry {one} that is not in the audit" for one in (2, 3, 99)]
 
 
 def test_a_grant_without_an_entry_is_detected(store: Store) -> None:

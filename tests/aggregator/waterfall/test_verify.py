@@ -29,7 +29,7 @@ from aggregator.waterfall.verify import differences, rebuild, rezone
 from aggregator.waterfall.worker import drain
 from tests.budgets import examples
 from tests.contract.conftest import KEEP, MEMORY, Clock, in_memory
-from tests.copies import quick_disk
+from tests.copies import damage_record, quick_disk
 
 START = 1_790_812_800  # 2026-10-01T00:00:00Z
 DAY = 86_400
@@ -263,18 +263,15 @@ def test_a_flipped_bit_is_named_and_never_shown(store: Store, tmp_path: Path, le
     assert store.document(level, "d", period) == before
 
 
-def test_a_changed_digit_of_a_kept_gap_is_named(store: Store) -> None:
+def test_a_damaged_gap_is_named(store: Store) -> None:
     lost = [Reading("d", START + 200 * HALF_HOUR + 60 * n, None, 200_000 + n, None) for n in range(600) if n % 400 < 90]
     ingest(store, lost, START + 300 * HALF_HOUR, "UTC")
     drain(store)
     assert faults(store) == []
     collection = ESTIMATED_GAPS.of("d")
     record, *_ = store.records(collection, "", "~", 2)
-    digits = [place for place, letter in enumerate(record.body) if letter.isdigit()]
-    for place in random.Random(1).sample(digits, 40):
-        other = str((int(record.body[place]) + 1) % 10)
-        store.put_record(collection, record.key, record.body[:place] + other + record.body[place + 1 :], expires=0)
-        assert any("a gap of d cannot be read" in line for line in faults(store))
+    damage_record(store, collection, record.key)
+    assert any("a gap of d cannot be read" in line for line in faults(store))
     store.put_record(collection, record.key, record.body, expires=0)
     assert faults(store) == []
 

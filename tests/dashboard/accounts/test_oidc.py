@@ -13,12 +13,13 @@ from werkzeug.test import TestResponse
 
 from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.settings import load
-from aggregator.store.collections import IDENTITIES
+from aggregator.store.collections import EMAILS, IDENTITIES, USERS, Collection
 from aggregator.store.port import Store
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.oidc import RETURN, role_of
 from dashboard.accounts.users import SUPPORT, Passwords
 from dashboard.pages.account import account_page
+from tests.copies import damage_record
 from tests.dashboard import identity_provider
 from tests.dashboard.identity_provider import CLIENT, OTHER_KEY, IdentityProvider
 from tests.dashboard.people import QUICK, SECRET, accounts_on, browser, somebody
@@ -216,6 +217,21 @@ def test_a_new_subject_of_a_disabled_persons_address_is_refused(
     provider.claims["sub"] = "ann-2"
     assert walk(client).status_code == 403
     assert [user.user_id for user in accounts.everybody()] == [ann.user_id]
+
+
+@pytest.mark.parametrize("damaged", [USERS, EMAILS, IDENTITIES], ids=lambda row: row.name)
+def test_a_person_whose_account_is_damaged_gets_no_other_one(
+    client: FlaskClient, store: Store, provider: IdentityProvider, damaged: Collection
+) -> None:
+    """It may be a disabled one."""
+    provider.claims["email_verified"] = True
+    walk(client)
+    (record,) = store.records(damaged.of())
+    damage_record(store, damaged.of(), record.key)
+    if damaged is not IDENTITIES:
+        provider.claims["sub"] = "ann-2"
+    assert walk(client).status_code == 403
+    assert len(store.records(USERS.of(), with_damaged=True)) == 1
 
 
 @pytest.mark.parametrize("role", [None, "", "root", ["users"], {"support": True}, 1])

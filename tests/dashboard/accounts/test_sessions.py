@@ -1,13 +1,20 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from aggregator.store.collections import SESSIONS
+from aggregator.core.documents import Device
+from aggregator.core.errors import ConfigurationError
+from aggregator.intake import tokens
+from aggregator.store.collections import API_KEYS, AUDIT_GRANTS, EMAILS, INVITED, SESSIONS, TOKENS, USERS
 from aggregator.store.port import Store
-from dashboard.accounts.accounts import Accounts
+from aggregator.support.audit import Audit, grant, granted
+from dashboard.accounts.accounts import Accounts, token_hash
+from dashboard.accounts.api_keys import CHARTS, ApiKeys
 from dashboard.accounts.sessions import LIFETIMES, Sessions
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, VISITOR, User
-from tests.dashboard.people import Clock, accounts_on, somebody
+from tests.copies import damage_record
+from tests.dashboard.people import PASSWORD, Clock, accounts_on, somebody
 
 
 def sessions_on(store: Store, clock: Clock) -> Sessions:
@@ -22,6 +29,32 @@ def test_a_session_belongs_to_its_user_until_its_end(store: Store) -> None:
     sessions.end(token)
     assert sessions.user_of(token) is None
     assert sessions.user_of(other) == user
+
+
+def test_nobody_gets_in_by_a_damaged_record(store: Store) -> None:
+    """An account, its address, a session, a grant, an API key, an invitation and a device's token."""
+    accounts, sessions, user = accounts_on(store), sessions_on(store, Clock()), somebody(store, household="acacia")
+    store.put_device(Device("cad-1", household="acacia"))
+    keys, now = ApiKeys(store, accounts.user, Audit(store, []), Clock()), Clock()()
+    session, key, invitation = sessions.begin(user), keys.make(user, "Program", [CHARTS]), accounts.invite(user)
+    token = tokens.new_token(store, "cad-1", now)
+    grant(store, user.user_id, "cad-1", now + 60)
+    ways: tuple[tuple[str, str, Callable[[], object]], ...] = (
+        (TOKENS.of(), "cad-1", lambda: tokens.device_of(store, token, now)),
+        (AUDIT_GRANTS.of(user.user_id), "cad-1", lambda: granted(store, user.user_id, "cad-1", now)),
+        (API_KEYS.of(), user.user_id, lambda: keys.holder(key)),
+        (INVITED.of(), user.user_id, lambda: accounts.invited(invitation)),
+        (SESSIONS.of(), token_hash(session), lambda: sessions.user_of(session)),
+        (EMAILS.of(), user.email, lambda: accounts.check(user.email, PASSWORD)),
+        (USERS.of(), user.user_id, lambda: accounts.user(user.user_id)),
+    )
+    for collection, place, enter in ways:
+        assert enter(), collection
+        damage_record(store, collection, place)
+        assert not enter(), collection
+    assert list(accounts.everybody()) == []
+    with pytest.raises(ConfigurationError, match="there is an account"):
+        accounts.add(user.email)
 
 
 @pytest.mark.parametrize("end", [Accounts.disable, Accounts.end_sessions])

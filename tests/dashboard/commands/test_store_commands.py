@@ -196,3 +196,17 @@ def test_a_bundle_closes_a_file_that_others_could_open(tmp_path: Path) -> None:
     for command in (["device", "set", "home"], ["bundle", "home", str(bundle), *REASON]):
         assert CliRunner().invoke(main, [*command, "--store", url]).exit_code == 0
     assert modes(tmp_path)["bundle.zip"] == "0o600"
+
+
+def test_an_import_into_a_file_loads_neither_boto3_nor_dash(tmp_path: Path) -> None:
+    """Both take longer to load than a small file takes to import."""
+    file = tmp_path / "usage.csv"
+    file.write_text("start,import_kwh\n2026-03-01T00:00Z,0.25\n2026-03-01T00:30Z,0.25\n")
+    script = (
+        "import sys; from dashboard.commands.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print({'boto3', 'dash'} & set(sys.modules), file=sys.stderr)"
+    )
+    arguments = ["import", str(file), "--device", "d", "--store", f"sqlite:///{tmp_path}/w.db", "--interval", "30m"]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "set()\n"), done.stdout
