@@ -41,10 +41,8 @@ Build = Callable[[], tuple[Flask, Check]]
 THREADS = 8  # a request reads a document or two; threads hide the short waits
 INGEST_THREADS = 32  # what they write at the same time is committed at once
 GRACE_S, STORE_FAULT = 5, 2  # seconds from SIGTERM to the end of a request; exit code, of the first process alone
-LOOK_S = 1.0  # between two checks of the store's files
 BUSY_S = 2.0  # longest wait for the store's write lock; then the answer is 503
-# Each worker has its own socket, so the kernel spreads the connections. Other systems than Linux have the option too,
-# but there the last socket gets every connection.
+# Each worker has its own socket, so that Linux spreads the connections; elsewhere the last socket would get them all.
 SHARED_OUT = sys.platform == "linux"
 _LINKS = re.compile(r'(?:src|href)="(/[^"]+)"')
 
@@ -194,9 +192,9 @@ class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._next_look = 0.0  # by the monotonic clock
 
     def notify(self) -> None:
-        """Say that the process lives, and check the store every LOOK_S; gunicorn calls this at each event."""
+        """Say that the process lives, and check the store every second; gunicorn calls this at each event."""
         if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + LOOK_S
+            self._next_look = time.monotonic() + 1
             self.app.look()
         super().notify()
 

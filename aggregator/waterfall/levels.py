@@ -7,6 +7,7 @@ parts that depend on it. A repeated or needless step changes nothing, so it leav
 import logging
 import time
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, pairwise
@@ -34,6 +35,7 @@ WIDENINGS = 8  # of a span to the whole of the gaps that it overlaps
 APART = 8  # blocks; nearer changes are computed together
 TOGETHER = 48  # blocks; the largest span computed together, and committed at once by the worker
 IN_BULK = 240  # blocks, where no reading waits for the commit
+MOST_SPANS = 16  # of changed blocks that lie apart, likewise: a change among rare readings reaches over months
 DOCUMENTS = 20  # documents, likewise
 LIVE = 2  # blocks that a device changes from one pass to the next
 
@@ -94,7 +96,10 @@ def _pieces_of(own: Sequence[Change], together: int) -> Iterator[list[Change]]:
     elif own[0].table == READINGS:
         starts = {int(change.key): change for change in own}
         ordered = sorted(starts)
-        for first, last in clusters(ordered, together):
+        spans = list(clusters(ordered, together))
+        most = MOST_SPANS if together > TOGETHER else 1
+        for place in range(0, len(spans), most):
+            (first, _), (_, last) = spans[place], spans[min(place + most, len(spans)) - 1]
             yield [starts[start] for start in ordered[bisect_left(ordered, first) : bisect_right(ordered, last)]]
     else:
         for place in range(0, len(own), DOCUMENTS):
@@ -124,8 +129,9 @@ def _propagate_readings(
     run = runs.pop(device.device_id, None) or (steady_run(store, device, since) if is_live else None)
     longer = continued(store, device, run) if run and since > run.last.at else None
     if longer is None:
-        for first, last in clusters(sorted(map(int, keys)), together):
-            _propagate_evidence(store, device, first, last)
+        spans = deque(clusters(sorted(map(int, keys)), together))
+        while spans:
+            _propagate_evidence(store, device, *spans.popleft(), spans)
         return
     new, days = longer
     for day, halves in days.items():
@@ -164,8 +170,12 @@ def _propagate_document(store: Store, step: Step, device: Device, period: str) -
     )
 
 
-def _propagate_evidence(store: Store, device: Device, first: int, last: int) -> None:
+def _propagate_evidence(store: Store, device: Device, first: int, last: int, following: deque[tuple[int, int]]) -> None:
+    """Update days after a change of the blocks from `first` to `last`, and of the following ones that it reaches."""
     affected = RecomputeWindow(store, device, first, last)
+    while following and affected.changed and following[0][0] < affected.hours(affected.changed).end:
+        _, last = following.popleft()
+        affected = RecomputeWindow(store, device, first, last)
     if affected.changed:
         _replace(store, device, affected, affected.changed)
 

@@ -135,6 +135,14 @@ def test_readings_of_many_days_are_computed_together(store: Store) -> None:
     assert counting.calls["readings"] < 200  # of 961 blocks
 
 
+def test_rare_readings_are_computed_together(store: Store) -> None:
+    send(store, [Reading("d", START + 30 * DAY * n, None, 9000 * n, None) for n in range(12)])
+    counting = CountingStore(store)
+    drain(counting)
+    assert counting.calls["merge_parts"] < 3 * 30 * 11  # each day about once, and once into its month
+    assert sum(load_document(store, "year", year).total.import_wh or 0 for year in ("2026", "2027")) == 9000 * 11
+
+
 # Clusters of blocks
 
 
