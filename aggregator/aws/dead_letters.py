@@ -12,7 +12,7 @@ import logging
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import orjson
@@ -136,11 +136,15 @@ def received(sqs: Any, queue: str) -> list[dict[str, str]]:  # noqa: ANN401 - bo
 
 
 def dead_of(body: str) -> list[Dead]:
-    """Return what a message of the queue holds, or the batch of which it tells. Raises Refused."""
+    """Return what a message of the queue holds, or the batch of which it tells.
+
+    Raises Refused, and ConfigurationError for a batch that AWS does not give.
+    """
     place = batch_place(body)
     if place is None:
         return dead_of_message(body)
-    batch = fetch_batch(place)
+    with aws_errors():
+        batch = fetch_batch(place)
     return [dead_of_batch(batch)] if batch else []
 
 
@@ -219,25 +223,44 @@ def _text(holder: dict[str, Any], name: str) -> str:
 def letters_about(queue: str, _store: Store, plan: ErasurePlan) -> Iterator[str]:
     """Yield lines for the dead letters that name a device of a plan, and empty lines between short steps.
 
-    One that cannot be read counts too, and so do those that somebody else has taken. Each stays in the queue.
+    One that cannot be read counts too, and so do those that the scan did not get. Each stays in the queue. The queue
+    gives letters in any order, sometimes twice, and again after HIDDEN_S: the scan ends where it gives none or only
+    known ones, and is whole if it then has no other.
     """
     if not queue or not plan.stays:
         return
     ids = "|".join(re.escape(one.device_id) for one in plan.stays)
-    named, held, sqs = re.compile(rf"(?<![\w.:~-])(?:{ids})(?![\w.:~-])"), list[str](), client("sqs")
+    named, held, sqs = re.compile(rf"(?<![\w.:~-])(?:{ids})(?![\w.:~-])"), dict[str, str](), client("sqs")
     with aws_errors():
         try:
             while messages := received(sqs, queue):
-                held += [one["ReceiptHandle"] for one in messages]
-                left = sum(_names(one["Body"], named) for one in messages)
+                new, left = [one for one in messages if one["MessageId"] not in held], 0
+                held |= {one["MessageId"]: one["ReceiptHandle"] for one in messages}
+                if not new:
+                    break
+                for one in new:
+                    try:
+                        left += _names(one["Body"], named)
+                    except ConfigurationError as error:
+                        yield f"the dead letter {one['MessageId']}, whose batch cannot be read: {error}"
                 yield (
                     f"{left} dead letters, which may tell of it; run `wattfall replay --queue {queue}`" if left else ""
                 )
             if (others := waiting(queue) - len(held)) > 0:
-                yield f"{others} dead letters that another process reads; run it again later"
+                yield f"{others} dead letters that this scan did not get; run it again later"
         finally:
-            for handle in held:
-                sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=handle, VisibilityTimeout=0)
+            _release(sqs, queue, [*held.values()])
+
+
+def _release(sqs: Any, queue: str, handles: Sequence[str]) -> None:  # noqa: ANN401 - boto3 has no types
+    """Let others get messages of the queue again; what AWS refuses to release comes back after HIDDEN_S."""
+    for first in range(0, len(handles), 10):
+        entries = [
+            {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+            for place, handle in enumerate(handles[first : first + 10])
+        ]
+        with suppress(ConfigurationError), aws_errors():
+            sqs.change_message_visibility_batch(QueueUrl=queue, Entries=entries)
 
 
 def _names(body: str, named: re.Pattern[str]) -> bool:
