@@ -5,14 +5,13 @@ payload is a record of the function's event, as JSON, so that `wattfall replay` 
 Core's error action puts its own format into the same queue. Lambda puts whole batches, on which a function crashed or
 which were too old, into the bucket. Messages that are refused are no dead letters: the store counts and keeps them.
 
-An erasure scans both and leaves them as they are: a replay takes them back, and refuses what is of erased days.
+An erasure scans both (`schedules.letters_about`): a replay takes them back, and refuses what is of erased days.
 """
 
 import logging
-import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,9 +19,8 @@ import orjson
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import LEVELS
 from aggregator.core.readings import check_device_id
-from aggregator.erasure.erasure_plan import ErasurePlan
 from aggregator.intake.formats import FORMATS, Topic, parse_topic
-from aggregator.store.port import READINGS, Store
+from aggregator.store.port import READINGS
 
 SECONDS = 20  # timeout of a call
 RULES = ("glow/+/#", "SMART/HILD/+", "tele/+/SENSOR", "+/events/rpc")  # of the template, for formats' own topics
@@ -218,63 +216,6 @@ def _text(holder: dict[str, Any], name: str) -> str:
     if not isinstance(found, str):
         raise Refused("wrong_format", f"{name!r} is missing")
     return found
-
-
-def letters_about(queue: str, _store: Store, plan: ErasurePlan) -> Iterator[str]:
-    """Yield lines for the dead letters that name a device of a plan, and empty lines between short steps.
-
-    One that cannot be read counts too, and so do those that the scan did not get. Each stays in the queue. The queue
-    gives letters in any order, sometimes twice, and again after HIDDEN_S: the scan ends where it gives none or only
-    known ones, and is whole if it then has no other.
-    """
-    if not queue or not plan.stays:
-        return
-    ids = "|".join(re.escape(one.device_id) for one in plan.stays)
-    named, held, sqs = re.compile(rf"(?<![\w.:~-])(?:{ids})(?![\w.:~-])"), dict[str, str](), client("sqs")
-    with aws_errors():
-        try:
-            while messages := received(sqs, queue):
-                new, left = [one for one in messages if one["MessageId"] not in held], 0
-                held |= {one["MessageId"]: one["ReceiptHandle"] for one in messages}
-                if not new:
-                    break
-                for one in new:
-                    try:
-                        left += _names(one["Body"], named)
-                    except ConfigurationError as error:
-                        yield f"the dead letter {one['MessageId']}, whose batch cannot be read: {error}"
-                yield (
-                    f"{left} dead letters, which may tell of it; run `wattfall replay --queue {queue}`" if left else ""
-                )
-            if (others := waiting(queue) - len(held)) > 0:
-                yield f"{others} dead letters that this scan did not get; run it again later"
-        finally:
-            _release(sqs, queue, [*held.values()])
-
-
-def _release(sqs: Any, queue: str, handles: Sequence[str]) -> None:  # noqa: ANN401 - boto3 has no types
-    """Let others get messages of the queue again; what AWS refuses to release comes back after HIDDEN_S."""
-    for first in range(0, len(handles), 10):
-        entries = [
-            {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": 0}
-            for place, handle in enumerate(handles[first : first + 10])
-        ]
-        with suppress(ConfigurationError), aws_errors():
-            sqs.change_message_visibility_batch(QueueUrl=queue, Entries=entries)
-
-
-def _names(body: str, named: re.Pattern[str]) -> bool:
-    try:
-        texts = [body]
-        for _, event in dead_of(body):
-            for record in event["Records"]:
-                texts.append(orjson.dumps(record).decode())
-                if "kinesis" in record:
-                    message = message_of(record["kinesis"])
-                    texts += [message.topic, message.payload.decode(errors="replace")]
-    except (Refused, ValueError, TypeError, LookupError):
-        return True
-    return any(named.search(one) for one in texts)
 
 
 # Events of the coalescing stream

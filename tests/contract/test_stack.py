@@ -17,8 +17,9 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from aggregator.aws.dead_letters import client, letters_about
+from aggregator.aws.dead_letters import client
 from aggregator.aws.deployment import Endpoint, deploy, emulator
+from aggregator.aws.schedules import letters_about
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.readings import Reading

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from aggregator.aws import dead_letters
+from aggregator.aws import dead_letters, schedules
 from aggregator.aws.dead_letters import DeadLetter, batch_place, dead_of_batch, dead_of_message, message_of
 from aggregator.core.errors import Refused
 from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan
@@ -118,9 +118,10 @@ NOTE = json.dumps({"source": "aws.s3", "detail": {"bucket": {"name": "dead"}, "o
 
 
 def scanned(monkeypatch: pytest.MonkeyPatch, cloud: Cloud) -> list[str]:
-    monkeypatch.setattr(dead_letters, "client", lambda _: cloud)
+    for module in (dead_letters, schedules):
+        monkeypatch.setattr(module, "client", lambda _: cloud)
     with fresh_store() as store:
-        return [line for line in islice(dead_letters.letters_about("queue", store, PLAN), 100) if line]
+        return [line for line in islice(schedules.letters_about("queue", store, PLAN), 100) if line]
 
 
 def test_a_scan_ends_where_the_queue_gives_letters_again(monkeypatch: pytest.MonkeyPatch) -> None:
