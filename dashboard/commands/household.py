@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from aggregator.aws.dead_letters import letters_about
+from aggregator.aws.schedules import letters_about
 from aggregator.commands.console import opened, with_store
 from aggregator.commands.support_commands import operator
 from aggregator.core.errors import ConfigurationError
