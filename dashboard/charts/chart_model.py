@@ -12,7 +12,7 @@ from itertools import takewhile
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.money import UNIT_PLACES
-from aggregator.core.periods import HOUR, Slot
+from aggregator.core.periods import FOR_EVER, HOUR, Slot
 from dashboard.charts.view import MONEY, Label, View, labels
 from dashboard.text import words
 from dashboard.text.language import Language
@@ -92,7 +92,7 @@ def measure_of(view: View, currency: str) -> Measure:
 
 SETTLING_S = 300  # a reading may arrive this late before it counts as missing
 MISLEADING = 0.1  # the share of missing time from which on the chart marks it
-FUTURE, BEFORE, NOW, PAST = "future", "before", "now", "past"
+FUTURE, BEFORE, NOW, PAST, AFTER = "future", "before", "now", "past", "after"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Column:
     """One part of a chart: an hour, a day or a month."""
 
     label: Label
-    when: str  # future, before (the device's first reading), now or past
+    when: str  # future, before (the device's first reading), now, past or after (the viewer's last day)
     part: Part
     missing_s: int  # of the elapsed time, in whole minutes
     below: View | None  # the chart of this column alone
@@ -140,7 +140,7 @@ class Chart:
 
     view: View
     name: str  # of the period
-    when: str  # future, before, now or past
+    when: str  # future, before, now, past or after
     columns: tuple[Column, ...]
     measure: Measure
     currency: str = ""  # of the device's tariff, also in a chart of energy
@@ -222,16 +222,18 @@ def chart_of(
     other: Other | None = None,
     prices: Sequence[int | None] = (),
     settled: int | None = None,
+    ended: int = FOR_EVER,
 ) -> Chart:
     """Return the chart of a view with a written-out period; `first` is the first period of this level with data.
 
-    Time counts as missing up to the instant `settled`; by default, up to SETTLING_S before `now`.
+    Time counts as missing up to the instant `settled`; by default, up to SETTLING_S before `now`. At `ended` the
+    viewer had moved out.
     """
     zone = document.timezone if document else zone
-    settled = now - SETTLING_S if settled is None else settled
-    columns = tuple(_columns(view, document, zone, now, settled, first, lang, other))
+    settled = min(now - SETTLING_S if settled is None else settled, ended)
+    columns = tuple(_columns(view, document, zone, now, settled, ended, first, lang, other))
     span = periods.window(view.level, view.period, zone)
-    when = BEFORE if first is not None and view.period < first else _when(span.start, span.end, now)
+    when = BEFORE if first is not None and view.period < first else _when(span.start, span.end, now, ended)
     has_hours = periods.LEVELS[view.level].has_hours
     return Chart(
         view,
@@ -254,6 +256,7 @@ def _columns(
     zone: str,
     now: int,
     settled: int,
+    ended: int,
     first: str | None,
     lang: Language,
     other: Other | None,
@@ -265,7 +268,7 @@ def _columns(
     compared = other.document if other else None
     columns = []
     for position, (slot, part) in enumerate(zip(slots, parts, strict=True)):
-        when = BEFORE if position < unborn and slot.start <= now else _when(slot.start, slot.end, now)
+        when = BEFORE if position < unborn and slot.start <= now else _when(slot.start, slot.end, now, ended)
         # The moment within its first column at which a device began is unknown.
         missing = 0 if position <= unborn and unborn >= 0 else _missing(slot, part, settled)
         below = _below(view, slot, when)
@@ -280,8 +283,8 @@ def _shift_at(slots: tuple[Slot, ...], zone: str) -> int | None:
     return next((position for position, offset in enumerate(offsets) if offset != offsets[0]), None)
 
 
-def _when(start: int, end: int, now: int) -> str:
-    return FUTURE if start > now else NOW if now < end else PAST
+def _when(start: int, end: int, now: int, ended: int) -> str:
+    return AFTER if start >= ended else FUTURE if start > now else NOW if now < min(end, ended) else PAST
 
 
 def _unborn(parts: list[Part], period: str, first: str | None) -> int:
@@ -298,7 +301,7 @@ def _missing(slot: Slot, part: Part, settled: int) -> int:
 
 def _below(view: View, slot: Slot, when: str) -> View | None:
     child = periods.LEVELS[view.level].child
-    if not child or when in (FUTURE, BEFORE):
+    if not child or when in (FUTURE, BEFORE, AFTER):
         return None
     return view.to(child, periods.period_below(view.level, view.period, slot.name))
 

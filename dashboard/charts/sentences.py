@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from aggregator.core import periods
 from aggregator.core.documents import Part
-from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Measure
+from dashboard.charts.chart_model import AFTER, BEFORE, FUTURE, NOW, Chart, Measure
 from dashboard.text import words
 from dashboard.text.language import Language, text
 
@@ -139,6 +139,9 @@ def nothing(chart: Chart, first: str | None, lang: Language) -> tuple[str, str]:
     """Return a heading and a sentence for a chart without data."""
     level = chart.view.level
     level_words = words.LEVEL_WORDS[level]
+    if chart.when == AFTER:
+        moved_out = lang.say("{period} is after your last day here, so nothing of it is shown.", period=chart.name)
+        return lang.say("After you moved out"), moved_out
     if first is None:
         return lang.say("Nothing to draw yet"), lang.say("The chart begins with the second reading.")
     if chart.when == FUTURE:

@@ -188,7 +188,7 @@ class CachedReads:
     def rates(self, device: Device, day: str) -> tuple[Rate, ...]:
         """Return the import and export price of a Wh for each half hour of a local day; empty without a tariff."""
         tariff = tariff_on(device, day)
-        if tariff is None:
+        if tariff is None or (device.seen and not device.seen[0] <= day <= device.seen[1]):
             return ()
         series = self._cache.fetch(
             cache_key("prices", device, self._terms(device), day),

@@ -45,7 +45,9 @@ from dashboard.accounts.api_keys import SCOPES, ApiKeys
 from dashboard.accounts.household_export import Told, export, followed
 from dashboard.accounts.users import ADMIN, SUPPORT, User
 from dashboard.app import create_app
+from dashboard.charts.view import View
 from dashboard.commands.main import main
+from dashboard.pages.household.page_callbacks import show_page
 from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
@@ -302,6 +304,43 @@ def test_no_process_shows_what_it_has_cached_of_an_erased_household(home: Home) 
     assert [[total_of(client, CAD, *one) for one in asked] for client in desk] == [[None, left, left]] * 2
 
 
+# The page
+
+
+def page_of(home: Home, household: str, level: str, period: str | None) -> dict[str, Any]:
+    data = CachedReads(home.store, open_cache(Flask("one"), ""), lambda: homes.NOW)
+    view = View("household", CAD, level, period)
+    return show_page(data, of(household)(home), view, {}, ENGLISH)
+
+
+def test_a_former_household_misses_nothing_after_its_last_day(home: Home) -> None:
+    month = page_of(home, "acacia", "month", "2026-11")
+    assert month["total.children"] == "24.0 kWh"  # not so far
+    assert month["outages.hidden"]
+    words = repr(month)
+    assert not [word for word in ("missing", "on course", "no data") if word in words]
+
+
+@pytest.mark.parametrize(
+    ("level", "period", "name"),
+    [
+        ("day", "2026-11-15", "Sunday 15 November 2026"),
+        ("day", None, "Monday 23 November 2026"),
+        ("month", "2026-12", "December 2026"),
+    ],
+)
+def test_a_period_after_the_last_day_says_so(home: Home, level: str, period: str | None, name: str) -> None:
+    heading, sentence, way_back = page_of(home, "acacia", level, period)["nothing.children"]
+    assert heading.children == "After you moved out"
+    assert sentence.children == f"{name} is after your last day here, so nothing of it is shown."
+    assert way_back.href.endswith({"day": "/day/2026-11-09", "month": "/month/2026-11"}[level])
+
+
+def test_the_page_ends_with_the_last_day_of_a_former_household(home: Home) -> None:
+    assert page_of(home, "acacia", "day", "2026-11-09")["next.href"] is None
+    assert page_of(home, "willow", "day", "2026-11-09")["nothing.children"][0].children == "Before the first reading"
+
+
 # Money
 
 
@@ -322,6 +361,16 @@ def test_a_new_tariff_prices_no_day_of_the_household_before(home: Home) -> None:
     drain(home.store)
     content = client_of(home, of("acacia")(home)).get(f"/api/v1/devices/{CAD}/month/2026-11").get_json()
     assert content["cost"] == "2.40"
+
+
+def test_a_former_household_is_told_no_half_hourly_price_of_later_days(home: Home) -> None:
+    half_hourly = replace(device(home.store), tariff=homes.HALF_HOURLY)
+    home.store.put_device(moved(half_hourly, "birch", "2026-11-19"))
+    home.store.put_prices(CAD, homes.half_hourly_prices("2026-11-18", 2))
+    data = CachedReads(home.store, open_cache(Flask("one"), ""), lambda: homes.NOW)
+    own = visible_device(home.store, of("willow")(home), CAD, homes.NOW)
+    assert own
+    assert [len(data.rates(own, day)) for day in ("2026-11-18", "2026-11-19")] == [48, 0]
 
 
 def test_one_device_has_one_currency(home: Home) -> None:

@@ -12,6 +12,7 @@ from dash.development.base_component import Component
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
 from aggregator.core.periods import LOWEST
+from aggregator.store.occupancies import seen_instants
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
 from dashboard.charts import cards, chart_model, cumulative, figures, grids, heat, insights, sentences, usage_profile
@@ -158,6 +159,7 @@ def load_chart(data: CachedReads, device: Device, view: View, lang: Language) ->
         _other(data, device, view, lang),
         _prices(data, device, view, extent),
         settled(data, device),
+        seen_instants(device).end,
     )
     home, exchanges = navigation.home_name(device, lang), insights.exchanges(device, view, lang)
     return replace(chart, home=home, exchanges=exchanges), extent
@@ -166,7 +168,7 @@ def load_chart(data: CachedReads, device: Device, view: View, lang: Language) ->
 def settled(data: CachedReads, device: Device) -> int:
     """Return the instant after which no time counts as missing: while a device sends, that of its newest reading."""
     now, live = data.now(), data.live(device)
-    settled = now - chart_model.SETTLING_S
+    settled = min(now - chart_model.SETTLING_S, seen_instants(device).end)
     return min(settled, live.at) if live and arrival_state(live, now) == "sending" else settled
 
 
@@ -190,9 +192,9 @@ def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: in
 
 
 def last_period(data: CachedReads, device: Device, level: str) -> str:
-    """Return the last period of the navigation: the current one, or tomorrow once its prices are known."""
+    """Return the last period of the navigation: the current one or the last own, or tomorrow with its prices."""
     now, zone = data.now(), device.timezone
-    current = periods.period_of(level, now, zone)
+    current = periods.period_of(level, min(now, seen_instants(device).end - 1), zone)
     if level != LOWEST:
         return current
     tomorrow = periods.shift(LOWEST, current, 1)

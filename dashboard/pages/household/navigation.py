@@ -74,10 +74,10 @@ def tools(lang: Language) -> Component:
 
 
 def links(view: View, first: str | None, last: str | None, now: int, zone: str, lang: Language) -> Slots:
-    """Return the targets of the links from a view whose period is set; data exists from `first` to `last`."""
+    """Return the targets of the links from a view whose period is set; they lead from `first` to `last`."""
     level = view.level
     current = periods.period_of(level, now, zone)
-    end = max(current, last or current)
+    end = last or current
     back = view.to(level, periods.shift(level, view.period, -1)) if view.period > (first or current) else None
     on = view.to(level, periods.shift(level, view.period, 1)) if view.period < end else None
     said = words.LEVEL_WORDS[level]

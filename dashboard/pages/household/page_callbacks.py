@@ -17,7 +17,7 @@ from aggregator.core import periods
 from aggregator.core.documents import ELECTRICITY, GAS, Device, Document
 from aggregator.core.readings import GAS as GAS_SUFFIX
 from aggregator.core.readings import SOLAR, sender_of
-from aggregator.store.occupancies import is_over
+from aggregator.store.occupancies import is_over, seen_instants
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts import access
@@ -122,11 +122,12 @@ def _open_period(
 ) -> tiles.Period:
     """Return an open period and the comparable part of another.
 
-    Both end at the newest reading if the device is silent, else now.
+    Both end at the newest reading if the device is silent, else now; the period of who moved out ended then.
     """
     now, zone, live = data.now(), device.timezone, data.live(device)
-    window = periods.window(level, period, zone)
-    until = max(window.start, live.at) if live and arrival_state(live, now) == "silent" else now
+    whole = periods.window(level, period, zone)
+    window = periods.Window(whole.start, min(whole.end, max(whole.start, seen_instants(device).end)))
+    until = max(window.start, live.at) if live and arrival_state(live, now) == "silent" else min(now, window.end)
     wanted = usage_profile.chain_of(level, other, until, zone)
     chain = {one: data.document(device, one, name) for one, name in wanted.items()}
     comparable = usage_profile.so_far(chain, level, until, zone)

@@ -23,7 +23,7 @@ from dashboard.text import words
 from dashboard.text.language import Language, text
 from dashboard.text.words import attributes
 
-NO_ENERGY = text("no data yet")
+NO_ENERGY, MOVED_OUT = text("no data yet"), text("after you moved out")
 KNOWN = 0.9  # the share of a time that must be known to stand for all of it
 TREND = 0.1  # of the base load; a smaller change is none
 DAYS_OF_YEAR = 365
@@ -34,7 +34,7 @@ DAYS_FOR_COURSE = 3  # complete days before a forecast of the month
 class Period:
     """An open period, and its comparison."""
 
-    window: periods.Window
+    window: periods.Window  # its own days of the viewer; empty after they moved out
     until: int  # UTC seconds of the newest readings
     document: Document
     comparable: Part  # total of the other period up to the same time
@@ -164,7 +164,7 @@ def arrowed(period: Period, sentence: str) -> Component:
 
 
 def on_course(so_far: Period) -> int | None:
-    """Forecast the month's total, in Wh or units, from its complete days; None with too few of them.
+    """Forecast the month's total, in Wh or units, from its complete days; None with too few of them, or none to come.
 
     The total already holds the standing charges up to today, also of days without data.
     """
@@ -172,7 +172,7 @@ def on_course(so_far: Period) -> int | None:
     over = [so_far.document.part(slot.name) for slot in so_far.slots if slot.end <= so_far.until]
     complete = [part for part in over if part.known_s >= KNOWN * day_s and measure.net(part) is not None]
     total = measure.net(so_far.total)
-    if len(complete) < DAYS_FOR_COURSE or total is None:
+    if len(complete) < DAYS_FOR_COURSE or total is None or so_far.until >= so_far.window.end:
         return None
     charge = sum(measure.charge(part) for part in complete)
     used = sum(measure.net(part) or 0 for part in complete) - charge
@@ -185,8 +185,9 @@ def on_course(so_far: Period) -> int | None:
 def _energy(name: str, period: Period, note: list[Component], lang: Language) -> Slots:
     measure, total = period.measure, period.total
     amount = measure.net(total)
+    unknown = lang.say(NO_ENERGY if period.window.start < period.window.end else MOVED_OUT)
     return {
-        **live_tile.power_label(name, None if amount is None else measure.balance(amount, lang), lang.say(NO_ENERGY)),
+        **live_tile.power_label(name, None if amount is None else measure.balance(amount, lang), unknown),
         f"{name}-also.children": [html.Span(line) for line in _also(period, lang)],
         f"{name}-note.children": note,
     }
