@@ -158,7 +158,7 @@ def _begun(
     if not store.put_record(ERASURES.of(), plan.household, begins.body, was=body):
         return None
     try:
-        record_erasure(audit, who, sorted({stay.device_id for stay in plan.stays}), reason, now)
+        record_erasure(audit, who, plan.household, sorted({stay.device_id for stay in plan.stays}), reason, now)
     except ConfigurationError:
         if body is None:
             store.drop_record(ERASURES.of(), plan.household)

@@ -177,18 +177,19 @@ class Audit:
         return list(map(audit_people.naming(self.store), newest))
 
     def seen_by_staff(self, device: Device) -> Iterator[Seen]:
-        """Yield what others did in the stay of a device's viewer, newest first, as the household reads it."""
+        """Yield what others did in the stay of a device's viewer, newest first, as the household reads it.
+
+        An entry that names a household is read by this one alone, whenever it was written.
+        """
         time = self.time_of(device, seen_instants(device))
+        own = audit_people.pseudonyms(self.store, audit_people.household_id(device.household))
         self.complete_head()
-        last_day = periods.day_of(time.end, "UTC") if time.end < FOR_EVER else None
-        low, high = self._numbers(periods.day_of(time.start, "UTC"), last_day)
-        found = self._listed(
-            of_device(device.device_id),
-            low,
-            high,
-            lambda one: one.role != HOUSEHOLD and time.start <= one.at < time.end,
-            at_once=AT_ONCE,
-        )
+
+        def is_told(one: Entry) -> bool:
+            named = one.details.get(audit_people.NAMED_HOUSEHOLD)
+            return one.role != HOUSEHOLD and (named in own if named else time.start <= one.at < time.end)
+
+        found = self._listed(of_device(device.device_id), *self._numbers(None, None), is_told, at_once=AT_ONCE)
         for one in map(audit_people.naming(self.store), found):
             yield Seen(one.at, one.who.shown, one.action, one.reason, one.details)
 

@@ -24,6 +24,7 @@ Action = Literal[
     "rebuild",
     "exchange",
     "export",
+    "household export",
     "tariff",
     "account",
     "device",

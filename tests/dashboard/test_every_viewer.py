@@ -97,6 +97,8 @@ def furnish(store: Store) -> None:
         who, at = Who("u9", "desk@example.org", SUPPORT), periods.day_start(stay.first, "Europe/London") + 600
         for one in HOME:
             actions.look_up(Audit(store, []), who, one, stay.reason, at)
+    for stay in STAYS:
+        actions.record_erasure(Audit(store, []), who, stay.household, HOME, stay.reason, homes.NOW)
     drain(store)
     store.put_live([Live(CAD, homes.NOW - 5, homes.NOW - 5, POWER_W, 1, None, None)])
     for at in (homes.NOW - 605, homes.NOW - 5):

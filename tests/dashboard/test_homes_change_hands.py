@@ -508,7 +508,7 @@ def test_only_a_household_downloads_everything(home: Home) -> None:
 
 
 def test_an_operator_exports_a_household_and_leaves_entries(home: Home, tmp_path: Path) -> None:
-    of("acacia")(home)
+    acacia = of("acacia")(home)
     target, arguments = tmp_path / "acacia.zip", ("household", "export", "acacia")
     (file,) = tmp_path.glob("*.db")
     environ = {"WATTFALL_STORE": f"sqlite:///{file}"}
@@ -517,7 +517,11 @@ def test_an_operator_exports_a_household_and_leaves_entries(home: Home, tmp_path
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert "Everything that Wattfall keeps" in everything(target.read_bytes())["README.txt"]
     assert everything(target.read_bytes())[f"{CAD}/days.jsonl"].count("\n") == len(ACACIA)
-    assert [one.device_id for one in Audit(home.store, []).entries() if one.action == "export"] == [GAS, CAD]
+    entries = [one for one in Audit(home.store, []).entries() if one.action == "household export"]
+    assert [(one.device_id, one.details) for one in entries] == [(one, {"household": "acacia"}) for one in (GAS, CAD)]
+    people = (acacia, of("willow")(home))
+    pages = [client_of(home, one).get("/who-looked").text for one in people]
+    assert ["Exported everything kept of a household" in page for page in pages] == [True, False]
     again = CliRunner().invoke(main, [*arguments, str(target)], env=environ)
     assert (again.exit_code, again.stderr) == (2, f"wattfall: {target} cannot be made: File exists\n")
     nobody = CliRunner().invoke(main, ["household", "export", "nobody", str(tmp_path / "x.zip")], env=environ)
