@@ -239,10 +239,7 @@ class Audit:
         return is_signed or self.store.record(LEDGER, entry.key) == copy.body
 
     def _numbers(self, first_day: str | None, last_day: str | None) -> tuple[str, str]:
-        """Return the keys of the first and the last entry of UTC days; without entries the first is after the last.
-
-        They may be wider apart: a damaged record of a day does not tell its first one.
-        """
+        """Return the keys between which the entries of UTC days are, maybe others too; without entries none."""
         low, high = key_of(0), key_of(10**12 - 1)
         if first_day:
             found = self.store.records(_DAYS, first_day, limit=1, with_damaged=True)
