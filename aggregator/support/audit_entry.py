@@ -178,6 +178,15 @@ def decode(body: str) -> Entry:
     return replace(entry, who=Who(entry.person, "", entry.role), seal=seal, salt=salt)
 
 
+def parse_entry(key: str, body: str) -> Entry | None:
+    """Return the entry of a record; None for one that cannot be read."""
+    try:
+        entry = decode(body)
+    except (ValueError, TypeError):
+        return None
+    return entry if entry.key == key else None
+
+
 def without_reason(body: str) -> str:
     """Return the body of an entry without its reason; one of the older form as it is."""
     row = orjson.loads(body)
