@@ -48,6 +48,7 @@ from dashboard.app import create_app
 from dashboard.charts.view import View
 from dashboard.commands.main import main
 from dashboard.pages.household.page_callbacks import show_page
+from dashboard.pages.household.slots import Slots
 from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
@@ -307,7 +308,7 @@ def test_no_process_shows_what_it_has_cached_of_an_erased_household(home: Home) 
 # The page
 
 
-def page_of(home: Home, household: str, level: str, period: str | None) -> dict[str, Any]:
+def page_of(home: Home, household: str, level: str, period: str) -> Slots:
     data = CachedReads(home.store, open_cache(Flask("one"), ""), lambda: homes.NOW)
     view = View("household", CAD, level, period)
     return show_page(data, of(household)(home), view, {}, ENGLISH)
@@ -325,11 +326,11 @@ def test_a_former_household_misses_nothing_after_its_last_day(home: Home) -> Non
     ("level", "period", "name"),
     [
         ("day", "2026-11-15", "Sunday 15 November 2026"),
-        ("day", None, "Monday 23 November 2026"),
+        ("day", "", "Monday 23 November 2026"),
         ("month", "2026-12", "December 2026"),
     ],
 )
-def test_a_period_after_the_last_day_says_so(home: Home, level: str, period: str | None, name: str) -> None:
+def test_a_period_after_the_last_day_says_so(home: Home, level: str, period: str, name: str) -> None:
     heading, sentence, way_back = page_of(home, "acacia", level, period)["nothing.children"]
     assert heading.children == "After you moved out"
     assert sentence.children == f"{name} is after your last day here, so nothing of it is shown."
