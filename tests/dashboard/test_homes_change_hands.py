@@ -32,7 +32,8 @@ from aggregator.erasure.erasing import erasing
 from aggregator.erasure.erasure_plan import make_plan
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
-from aggregator.store.occupancies import moved
+from aggregator.store.collections import TARIFF_BEFORE
+from aggregator.store.occupancies import moved, seen_by
 from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
@@ -322,6 +323,19 @@ def test_a_new_tariff_prices_no_day_of_the_household_before(home: Home) -> None:
     drain(home.store)
     content = client_of(home, of("acacia")(home)).get(f"/api/v1/devices/{CAD}/month/2026-11").get_json()
     assert content["cost"] == "2.40"
+
+
+def test_each_household_reads_whether_its_own_days_have_the_new_costs(home: Home) -> None:
+    home.store.put_record(TARIFF_BEFORE.of(), CAD, "[]")
+    change_tariff(home.store, device(home.store), tariff("0.50", "0"))
+    charts = [("day", DAYS[-1]), ("month", "2026-11")]
+    for household, told in (("acacia", [True] * 2), ("willow", [False] * 2), ("willow", [True] * 2)):
+        own = seen_by(device(home.store), household)
+        assert own
+        data = CachedReads(home.store, open_cache(Flask("one"), ""), lambda: homes.NOW)
+        assert [data.is_repriced(own, *chart) for chart in charts] == told
+        if household == "willow":
+            drain(home.store)
 
 
 def test_one_device_has_one_currency(home: Home) -> None:
