@@ -145,8 +145,8 @@ def _redis(text: str) -> str:
 
     try:
         parse_url(text)  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise ConfigurationError(f"it cannot be read: {error}") from error
+    except ValueError:
+        raise ConfigurationError("it cannot be read; try one like redis://localhost:6379") from None
     return text
 
 

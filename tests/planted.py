@@ -26,7 +26,7 @@ from aggregator.intake.ingest import ingest, ingest_intervals
 from aggregator.intake.refusals import Batch, put_refusals
 from aggregator.intake.tokens import new_token
 from aggregator.store import Store
-from aggregator.store.collections import AUDIT_GRANTS, COLLECTIONS, SPOOL, TARIFF_BEFORE, Collection
+from aggregator.store.collections import AUDIT_GRANTS, COLLECTIONS, SPOOL, Collection
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.tables import tables
 from aggregator.store.port import READINGS
@@ -35,7 +35,7 @@ from aggregator.support.audit import Audit, Who
 from aggregator.support.fleet import take_census
 from aggregator.tariffs.rates import Series
 from aggregator.tariffs.tariff import tariff_from_json
-from aggregator.waterfall.pricing import change_tariff
+from aggregator.waterfall.pricing import change_tariff, note_change
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.accounts import Throttle
 from dashboard.accounts.api_keys import SCOPES, ApiKeys
@@ -99,7 +99,7 @@ def _measure(store: Store, now: int) -> None:
         store.quarantine(READINGS, meter, [str(since)], "MARKreason")
     tariff = tariff_from_json({"currency": "GBP", "versions": [{"from": "2020-01-01", "import": RATE}]})
     change_tariff(store, store.device(CAD) or Device(CAD), tariff)
-    store.put_record(TARIFF_BEFORE.of(), CAD, '["MARKtariff", ""]', expires=TARIFF_BEFORE.expires(now))
+    note_change(store, Device(CAD, household=HOME, tariff="MARKtariff"), tariff, now)
     drain(store)
 
 

@@ -5,11 +5,10 @@ payload is a record of the function's event, as JSON, so that `wattfall replay` 
 Core's error action puts its own format into the same queue. Lambda puts whole batches, on which a function crashed or
 which were too old, into the bucket. Messages that are refused are no dead letters: the store counts and keeps them.
 
-An erasure scans both and leaves them as they are: a replay takes them back, and refuses what is of erased days.
+An erasure scans both (`schedules.letters_about`): a replay takes them back, and refuses what is of erased days.
 """
 
 import logging
-import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +19,8 @@ import orjson
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import LEVELS
 from aggregator.core.readings import check_device_id
-from aggregator.erasure.erasure_plan import ErasurePlan
 from aggregator.intake.formats import FORMATS, Topic, parse_topic
-from aggregator.store.port import READINGS, Store
+from aggregator.store.port import READINGS
 
 SECONDS = 20  # timeout of a call
 RULES = ("glow/+/#", "SMART/HILD/+", "tele/+/SENSOR", "+/events/rpc")  # of the template, for formats' own topics
@@ -136,11 +134,15 @@ def received(sqs: Any, queue: str) -> list[dict[str, str]]:  # noqa: ANN401 - bo
 
 
 def dead_of(body: str) -> list[Dead]:
-    """Return what a message of the queue holds, or the batch of which it tells. Raises Refused."""
+    """Return what a message of the queue holds, or the batch of which it tells.
+
+    Raises Refused, and ConfigurationError for a batch that AWS does not give.
+    """
     place = batch_place(body)
     if place is None:
         return dead_of_message(body)
-    batch = fetch_batch(place)
+    with aws_errors():
+        batch = fetch_batch(place)
     return [dead_of_batch(batch)] if batch else []
 
 
@@ -214,44 +216,6 @@ def _text(holder: dict[str, Any], name: str) -> str:
     if not isinstance(found, str):
         raise Refused("wrong_format", f"{name!r} is missing")
     return found
-
-
-def letters_about(queue: str, _store: Store, plan: ErasurePlan) -> Iterator[str]:
-    """Yield lines for the dead letters that name a device of a plan, and empty lines between short steps.
-
-    One that cannot be read counts too, and so do those that somebody else has taken. Each stays in the queue.
-    """
-    if not queue or not plan.stays:
-        return
-    ids = "|".join(re.escape(one.device_id) for one in plan.stays)
-    named, held, sqs = re.compile(rf"(?<![\w.:~-])(?:{ids})(?![\w.:~-])"), list[str](), client("sqs")
-    with aws_errors():
-        try:
-            while messages := received(sqs, queue):
-                held += [one["ReceiptHandle"] for one in messages]
-                left = sum(_names(one["Body"], named) for one in messages)
-                yield (
-                    f"{left} dead letters, which may tell of it; run `wattfall replay --queue {queue}`" if left else ""
-                )
-            if (others := waiting(queue) - len(held)) > 0:
-                yield f"{others} dead letters that another process reads; run it again later"
-        finally:
-            for handle in held:
-                sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=handle, VisibilityTimeout=0)
-
-
-def _names(body: str, named: re.Pattern[str]) -> bool:
-    try:
-        texts = [body]
-        for _, event in dead_of(body):
-            for record in event["Records"]:
-                texts.append(orjson.dumps(record).decode())
-                if "kinesis" in record:
-                    message = message_of(record["kinesis"])
-                    texts += [message.topic, message.payload.decode(errors="replace")]
-    except (Refused, ValueError, TypeError, LookupError):
-        return True
-    return any(named.search(one) for one in texts)
 
 
 # Events of the coalescing stream

@@ -30,8 +30,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from aggregator.aws.dead_letters import DeadLetter, client, letters_about, message_of, quarantine, topic_of
-from aggregator.aws.schedules import close_periods, erase_due
+from aggregator.aws.dead_letters import DeadLetter, client, message_of, quarantine, topic_of
+from aggregator.aws.schedules import close_periods, erase_due, letters_about
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused, StoreAway, StoreUnusable
 from aggregator.core.live import live_state

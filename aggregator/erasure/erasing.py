@@ -124,15 +124,18 @@ def _erase_evidence(store: Store, stay: ErasedStay) -> Iterator[None]:
 
 
 def _write_boundaries(store: Store, stay: ErasedStay) -> None:
-    """Write the registers at both ends, those of an import into its layer, unless it has been taken back since."""
+    """Write the registers at both ends, those of an import into its layer, unless it has been taken back since.
+
+    An import whose record is damaged cannot be taken back: its layer counts, and gets them as the others do.
+    """
     imports = {one.layer: one for one in imports_of(store, stay.device_id)}
     for layer, one in stay.boundaries:
         if layer == OWN:
             store.write_readings({(one.device_id, block_start(one.at)): {one.at: one}}, store.now())
             continue
-        record = imports[layer]
-        wider = {"first": min(record.first, one.at), "last": max(record.last, one.at)}
-        if update_import(store, record, STANDING, **wider).state in STANDING:
+        record = imports.get(layer)
+        wider = {"first": min(record.first, one.at), "last": max(record.last, one.at)} if record else {}
+        if record is None or update_import(store, record, STANDING, **wider).state in STANDING:
             store.write_layer(layer, [one], store.now())
 
 

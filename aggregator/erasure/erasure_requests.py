@@ -158,7 +158,7 @@ def _begun(
     if not store.put_record(ERASURES.of(), plan.household, begins.body, was=body):
         return None
     try:
-        record_erasure(audit, who, sorted({stay.device_id for stay in plan.stays}), reason, now)
+        record_erasure(audit, who, plan.household, sorted({stay.device_id for stay in plan.stays}), reason, now)
     except ConfigurationError:
         if body is None:
             store.drop_record(ERASURES.of(), plan.household)
@@ -250,7 +250,7 @@ def forgotten_when(settings: Settings, household: str, now: int) -> Iterator[str
         day = periods.day_of(now + settings.backups_kept * DAY_S, "UTC")
         yield f"the backups in {settings.backup_dir} have it until {day} (WATTFALL_BACKUP_DAYS={settings.backups_kept})"
     yield "copies that you made yourself have it until you delete them; `wattfall restore` erases it from them again"
-    yield "web processes have answers in memory for 70 minutes, which nobody gets; then the worker looks once more"
+    yield "busy web processes have answers in memory for 70 minutes, which nobody gets; then the worker looks once more"
 
 
 def outside_store(settings: Settings, *more: Copies) -> OutsideStore:

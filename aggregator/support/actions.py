@@ -6,6 +6,7 @@ household reads the entries. The web and the command line call these functions; 
 | action | details of its entry |
 |---|---|
 | `look-up`, `note`, `export`, `tariff` | none; the reason of a note is its text |
+| `household export`, `erase` | `household`: the pseudonym of the household, which alone reads the entry |
 | `import` | `undone`: the id of an import that is taken back; the reason ends with the name of the file |
 | `search` | `number` of searches `since` an ISO instant in UTC |
 | `device` | `changed`: the names of the fields; `to household`: where the device went, `its first day` there |
@@ -42,7 +43,7 @@ from aggregator.store.collections import AUDIT_SEARCHES, update_record
 from aggregator.store.port import Store
 from aggregator.support.audit import GRANT_HOURS, Audit, Entry, Who, grant
 from aggregator.support.audit_entry import LONGEST_REASON, check_reason
-from aggregator.support.audit_people import MOVED, MOVED_FROM, household_id, pseudonym_of
+from aggregator.support.audit_people import MOVED, MOVED_FROM, NAMED_HOUSEHOLD, household_id, pseudonym_of
 from aggregator.support.bundle import bundle, zipped
 from aggregator.waterfall import verify
 from aggregator.waterfall.levels import recompute
@@ -97,8 +98,8 @@ def record_token(audit: Audit, who: Who, device_id: str, now: int, *, is_end: bo
 def record_account(audit: Audit, who: Who, reason: str, account: Who, now: int, **details: str) -> None:
     """Write down that an account is about to change. Pseudonyms stand for person and household; no name is kept."""
     texts = {field: value for field, value in details.items() if value and field != "name"}
-    if household := texts.get("household"):
-        texts["household"] = _home(audit, household)
+    if household := texts.get(NAMED_HOUSEHOLD):
+        texts[NAMED_HOUSEHOLD] = _home(audit, household)
     audit.append(who, "account", "", reason, now, {"account": pseudonym_of(audit.store, account), **texts})
 
 
@@ -126,16 +127,18 @@ def make_code(audit: Audit, who: Who, device_id: str, default_zone: str, now: in
     return new_code(audit.store, found, now)
 
 
-def record_household_export(audit: Audit, who: Who, device_ids: Iterable[str], now: int) -> None:
+def record_household_export(audit: Audit, who: Who, household: str, device_ids: Iterable[str], now: int) -> None:
     """Write down, with each of its devices, that everything of a household is about to be exported."""
+    told = {NAMED_HOUSEHOLD: _home(audit, household)}
     for device_id in device_ids:
-        audit.append(who, "export", device_id, "everything of the household", now)
+        audit.append(who, "household export", device_id, "everything of the household", now, told)
 
 
-def record_erasure(audit: Audit, who: Who, device_ids: Iterable[str], reason: str, now: int) -> None:
+def record_erasure(audit: Audit, who: Who, household: str, device_ids: Iterable[str], reason: str, now: int) -> None:
     """Write down, with each of its devices, that a household is about to be erased."""
+    told = {NAMED_HOUSEHOLD: _home(audit, household)}
     for device_id in device_ids:
-        audit.append(who, "erase", device_id, reason, now)
+        audit.append(who, "erase", device_id, reason, now, told)
 
 
 def record_tariff(audit: Audit, who: Who, device: Device, reason: str, now: int) -> None:

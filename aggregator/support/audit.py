@@ -19,7 +19,7 @@ completes later entries first.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from secrets import token_hex
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ from aggregator.support.audit_entry import (
     decode,
     encode,
     key_of,
+    parse_entry,
     without_reason,
 )
 from aggregator.support.audit_entry import Action as Action
@@ -167,25 +168,28 @@ class Audit:
         places = [of_device(device_id)] if device_id else [of_person(one) for one in people] or [LEDGER]
 
         def is_asked(one: Entry) -> bool:
-            return (not people or one.person in people) and device_id in ("", one.device_id) and is_wanted(one)
+            is_about = (not people or one.person in people) and device_id in ("", one.device_id) and is_wanted(one)
+            return is_about and (first_day or "") <= periods.day_of(one.at, "UTC") <= (last_day or LAST_KEY)
 
-        found = [one for place in places for one in islice(self._listed(place, low, high, is_asked, limit), limit)]
+        page = max(limit, AT_ONCE)  # of which few may be wanted
+        found = [one for place in places for one in islice(self._listed(place, low, high, is_asked, page), limit)]
         newest = sorted(found, key=lambda one: one.number, reverse=True)[:limit]
         return list(map(audit_people.naming(self.store), newest))
 
     def seen_by_staff(self, device: Device) -> Iterator[Seen]:
-        """Yield what others did in the stay of a device's viewer, newest first, as the household reads it."""
+        """Yield what others did in the stay of a device's viewer, newest first, as the household reads it.
+
+        An entry that names a household is read by this one alone, whenever it was written.
+        """
         time = self.time_of(device, seen_instants(device))
+        own = audit_people.pseudonyms(self.store, audit_people.household_id(device.household))
         self.complete_head()
-        last_day = periods.day_of(time.end, "UTC") if time.end < FOR_EVER else None
-        low, high = self._numbers(periods.day_of(time.start, "UTC"), last_day)
-        found = self._listed(
-            of_device(device.device_id),
-            low,
-            high,
-            lambda one: one.role != HOUSEHOLD and time.start <= one.at < time.end,
-            at_once=AT_ONCE,
-        )
+
+        def is_told(one: Entry) -> bool:
+            named = one.details.get(audit_people.NAMED_HOUSEHOLD)
+            return one.role != HOUSEHOLD and (named in own if named else time.start <= one.at < time.end)
+
+        found = self._listed(of_device(device.device_id), *self._numbers(None, None), is_told, at_once=AT_ONCE)
         for one in map(audit_people.naming(self.store), found):
             yield Seen(one.at, one.who.shown, one.action, one.reason, one.details)
 
@@ -235,11 +239,11 @@ class Audit:
         return is_signed or self.store.record(LEDGER, entry.key) == copy.body
 
     def _numbers(self, first_day: str | None, last_day: str | None) -> tuple[str, str]:
-        """Return the keys of the first and the last entry of UTC days; without entries the first is after the last."""
+        """Return the keys between which the entries of UTC days are, maybe others too; without entries none."""
         low, high = key_of(0), key_of(10**12 - 1)
         if first_day:
-            found = self.store.records(_DAYS, first_day, limit=1)
-            low = found[0].body if found else LAST_KEY
+            found = self.store.records(_DAYS, first_day, limit=1, with_damaged=True)
+            low = found[0].body or key_of(0) if found else LAST_KEY
         if last_day:
             found = self.store.records(_DAYS, periods.shift("day", last_day, 1), limit=1)
             high = key_of(int(found[0].body) - 1) if found else high
@@ -263,22 +267,17 @@ class Audit:
         """Write the copies of an entry, the start of its day, and the head. Repeating it changes nothing."""
         for collection in copies(entry):
             self.store.put_record(collection, entry.key, body)
-        self.store.put_record(_DAYS, periods.day_of(entry.at, "UTC"), entry.key, was=None)
+        day = periods.day_of(entry.at, "UTC")
+        if not (was := self.store.record(_DAYS, day)):  # none, or damaged
+            before = self._listed(LEDGER, key_of(0), entry.key, lambda _: True, AT_ONCE)
+            *_, first = takewhile(lambda one: periods.day_of(one.at, "UTC") == day, before)
+            self.store.put_record(_DAYS, day, first.key, was=was)
         self.store.put_record(_HEAD, "head", orjson.dumps([*head_of(entry)]).decode())
 
 
 def head_of(entry: Entry) -> Head:
     """Return an entry as a head."""
     return Head(entry.number, entry.at, entry.hash, entry.key_id)
-
-
-def parse_entry(key: str, body: str) -> Entry | None:
-    """Return the entry of a record; None for one that cannot be read."""
-    try:
-        entry = decode(body)
-    except (ValueError, TypeError):
-        return None
-    return entry if entry.key == key else None
 
 
 def copies(entry: Entry) -> list[str]:

@@ -12,8 +12,8 @@ from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.periods import HOUR
 from aggregator.store.collections import AUDIT_GRANTS, USERS, record_pages
 from aggregator.store.port import Store
-from aggregator.support.audit import GRANT_HOURS, LEDGER, Audit, Head, copies, head_of, parse_entry
-from aggregator.support.audit_entry import FIRST, NO_KEY, Entry
+from aggregator.support.audit import GRANT_HOURS, LEDGER, Audit, Head, copies, head_of
+from aggregator.support.audit_entry import FIRST, NO_KEY, Entry, parse_entry
 from aggregator.support.audit_people import load_card
 
 UNKNOWN_KEY = (

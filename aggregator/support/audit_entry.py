@@ -24,6 +24,7 @@ Action = Literal[
     "rebuild",
     "exchange",
     "export",
+    "household export",
     "tariff",
     "account",
     "device",
@@ -175,6 +176,15 @@ def decode(body: str) -> Entry:
     seal, salt, row[_REASON] = [*sealed, "", ""][:3] if sealed else ("", "", row[_REASON])
     entry = Entry(*row)
     return replace(entry, who=Who(entry.person, "", entry.role), seal=seal, salt=salt)
+
+
+def parse_entry(key: str, body: str) -> Entry | None:
+    """Return the entry of a record; None for one that cannot be read."""
+    try:
+        entry = decode(body)
+    except (ValueError, TypeError):
+        return None
+    return entry if entry.key == key else None
 
 
 def without_reason(body: str) -> str:

@@ -26,7 +26,8 @@ from aggregator.support.audit_entry import Entry, Who
 _CARDS, _PEOPLE = AUDIT_CARDS.of(), AUDIT_PEOPLE.of()
 MOVED = "to household"  # the detail of an entry that tells where a device went
 MOVED_FROM = "its first day"  # the detail beside it: the local day, where another household lived there before
-_NAMED = {"account", "household", MOVED}  # the details that name somebody by a pseudonym
+NAMED_HOUSEHOLD = "household"  # the detail of an entry that is about one household, whoever lives at the home then
+_NAMED = {"account", NAMED_HOUSEHOLD, MOVED}  # the details that name somebody by a pseudonym
 _HOUSEHOLD = "household/"  # begins the id of a household among people
 
 

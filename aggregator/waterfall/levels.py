@@ -193,14 +193,15 @@ def rewrite(
 
 
 def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Window) -> None:
-    hours = affected.hours(least)
+    hours = first = affected.hours(least)
     half_hours = StoredHalfHours(store, device, hours)
     for _ in range(WIDENINGS if half_hours.may_have_gaps else 0):
         whole = affected.with_gaps(*whole_gaps(store, device.device_id, hours))
         if whole == hours:
             break
         hours = affected.hours(whole)
-    half_hours = StoredHalfHours(store, device, hours)
+    if hours != first:
+        half_hours = StoredHalfHours(store, device, hours)
     found = computed(store, device, half_hours, Evidence(affected.readings, affected.intervals))
     put_records(store, device.device_id, (), found.first)
     log_backfill(store, device, found.halves, int(time.time()))

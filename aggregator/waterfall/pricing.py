@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 
+import orjson
+
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, GAS, Device, Document, Part, add
 from aggregator.core.errors import ConfigurationError
@@ -22,6 +24,7 @@ from aggregator.core.money import NOTHING
 from aggregator.core.periods import HOUR, LAST_DAY
 from aggregator.core.readings import SECOND_METERS
 from aggregator.store import search
+from aggregator.store.collections import TARIFF_BEFORE
 from aggregator.store.occupancies import Read, moved, occupancies, parts_above, tariff_text_on
 from aggregator.store.port import Store
 from aggregator.tariffs.gas import Conversion, conversion_of, converted
@@ -123,6 +126,24 @@ def change_tariff(store: Store, device: Device, new: Tariff | None) -> int:
         store.put_device(replace(device, tariff=text))
         store.mark(PRICES, device.device_id, days)
     return len(days)
+
+
+def note_change(store: Store, before: Device, new: Tariff | None, now: int) -> None:
+    """Keep the tariff of a device before its household changes it; a repeated request keeps the one of the first."""
+    made = tariff_to_text(new) if new else ""
+    if made != before.tariff:
+        body = orjson.dumps([before.household, before.occupied_from, made, before.tariff]).decode()
+        store.put_record(TARIFF_BEFORE.of(), before.device_id, body, expires=TARIFF_BEFORE.expires(now))
+
+
+def tariff_before(store: Store, device: Device) -> str | None:
+    """Return the tariff, as text, before the last change by this household in this occupancy; None once it is another.
+
+    The record outlives a move: who moves in never reads the tariff of those before.
+    """
+    body = store.record(TARIFF_BEFORE.of(), device.device_id)
+    *change, before = orjson.loads(body) if body else [""]
+    return before if change == [device.household, device.occupied_from, device.tariff] else None
 
 
 def move(store: Store, device: Device, household: str, first: str) -> None:

@@ -110,7 +110,7 @@ def _files(store: Store, audit: Audit, stay: Device, suffix: str, now: int) -> I
         counted = days if row.has_hours else ()
         texts = _documents(store, stay, level, days, now)
         yield File(f"{folder}/{level}s.jsonl", _counted(texts, counted), len(counted))
-    for name, rows in (("prices", _prices(store, stay)), ("who-looked", _who_looked(audit, stay))):
+    for name, rows in (("prices", _prices(store, stay, now)), ("who-looked", _who_looked(audit, stay))):
         yield File(f"{folder}/{name}.csv", ((row, 0) for row in rows))
 
 
@@ -218,11 +218,11 @@ def _documents(store: Store, stay: Device, level: str, days: Days, now: int) -> 
             yield json.dumps(as_json(with_every_charge(document, stay, known))) + "\n", period
 
 
-def _prices(store: Store, stay: Device) -> Iterator[str]:
-    """Yield the prices of the half hours of a stay, a year at once."""
+def _prices(store: Store, stay: Device, now: int) -> Iterator[str]:
+    """Yield the prices of the half hours of a stay, a year at once; none is published a year ahead."""
     span = seen_instants(stay)
     yield _row("start", "import_price", "export_price")
-    for year in PRICE_YEARS:
+    for year in range(PRICE_YEARS.start, int(periods.period_of("year", now, "UTC")) + 2):
         first, after = (periods.day_start(f"{one}-01-01", "UTC") for one in (year, year + 1))
         first, after = max(first, span.start), min(after, span.end)
         if first < after:

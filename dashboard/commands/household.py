@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from aggregator.aws.dead_letters import letters_about
+from aggregator.aws.schedules import letters_about
 from aggregator.commands.console import opened, with_store
 from aggregator.commands.support_commands import operator
 from aggregator.core.errors import ConfigurationError
@@ -52,7 +52,7 @@ def export_household(settings: Settings, household: str, target: Path, language:
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be made: {error.strerror}") from error
-    record_household_export(audit, operator(), devices, now)
+    record_household_export(audit, operator(), household, devices, now)
     is_hidden = not sys.stderr.isatty()
     with (
         _whole_or_none(target),

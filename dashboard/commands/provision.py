@@ -53,7 +53,7 @@ def provision_command(context: click.Context, source: Path, target: Path | None,
     store, now = opened(settings, may_create=not is_dry), int(time.time())
     accounts = Accounts(store, Passwords(), lambda: now)
     check_mail(settings)
-    fault = "" if target or settings.smtp or is_dry else NO_LINKS
+    fault = "" if target or settings.smtp else NO_LINKS
     run = ProvisionRun(
         Audit(store, settings.audit_secrets), accounts, operator(), REASON, now, settings.timezone, fault
     )

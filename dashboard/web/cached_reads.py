@@ -14,12 +14,19 @@ from aggregator.core.readings import Reading
 from aggregator.erasure.erasure_rules import cache_key
 from aggregator.intake import device_status
 from aggregator.intake.device_status import KnownStatus
-from aggregator.store.collections import TARIFF_BEFORE
 from aggregator.store.occupancies import Read, is_over, occupancies, own_days, seen_instants
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import Rate, Span, common, day_rates
 from aggregator.tariffs.tariff import HalfHourly
-from aggregator.waterfall.pricing import SLACK_S, current, priced, series_of, tariff_on, with_every_charge
+from aggregator.waterfall.pricing import (
+    SLACK_S,
+    current,
+    priced,
+    series_of,
+    tariff_before,
+    tariff_on,
+    with_every_charge,
+)
 from dashboard.accounts.access import visible_device, visible_devices
 from dashboard.accounts.users import User
 from dashboard.charts.usage_profile import DAYS, UsageProfile, usage_profile_of, usual_day, weekdays_before
@@ -236,7 +243,7 @@ class CachedReads:
     def is_repriced(self, device: Device, level: str, period: str) -> bool:
         """Whether the costs of a chart are those of a changed tariff; looked at while its terms are new here."""
         terms = self._terms(device)
-        if self.now() - terms[1] >= REPRICING_S or not self._store.record(TARIFF_BEFORE.of(), device.device_id):
+        if self.now() - terms[1] >= REPRICING_S or tariff_before(self._store, device) is None:
             return True
         key = cache_key("repriced", device, terms, level, period)
         return self._cache.fetch(

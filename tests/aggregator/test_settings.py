@@ -68,8 +68,9 @@ def test_a_wrong_value_names_the_variable_and_the_value(variable: str, value: st
     [
         ("nonsense", "it is not a redis:// URL"),
         ("memcached://localhost", "it is not a redis:// URL"),
-        ("redis://:word@localhost:many", "it cannot be read: "),
-        ("redis://localhost/?socket_timeout=soon", "it cannot be read: "),
+        ("redis://:word@localhost:many", "it cannot be read; "),
+        ("redis://:word/more@localhost:6379", "it cannot be read; "),
+        ("redis://localhost/?socket_timeout=soon", "it cannot be read; "),
     ],
 )
 def test_a_wrong_cache_names_the_variable_and_shows_no_password(url: str, why: str) -> None:

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -336,6 +336,27 @@ def test_a_damaged_device_or_live_state_is_named_and_left_out_of_walks(
             walk()
     assert {live.device_id for page in pages(store.lives) for live in page} == {*"de"}
     assert "{'d': {'S': 'f'}} cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("left", [None, {"p": {"N": "999"}}], ids=["gone", "damaged"])
+def test_a_live_state_that_vanishes_before_a_merge_is_written_anew(
+    client: AwsDynamoClient, prefix: str, caplog: pytest.LogCaptureFixture, left: dict[str, Any] | None
+) -> None:
+    place = {"TableName": f"{prefix}-live", "Key": {"d": items.text(HOME)}}
+
+    def vanish() -> None:
+        stored = client.call("get_item", **place)["Item"]
+        client.call("delete_item", **place)
+        if left:
+            client.call("put_item", TableName=place["TableName"], Item=stored | left)
+
+    slow = Interleaving(client, "live", lambda: setattr(slow, "meanwhile", vanish))  # before its second write
+    older = Live(HOME, NOW - 5, NOW, 7, 8, 9, None)
+    with closing(store_on(client, prefix)) as other, closing(store_on(slow, prefix)) as store:
+        other.put_live([Live(HOME, NOW, NOW, 1, None, 3, "m")])
+        store.put_live([older])
+        assert other.live(HOME) == older
+    assert ("begins anew" in caplog.text) is bool(left)
 
 
 @pytest.mark.parametrize(

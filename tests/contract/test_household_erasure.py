@@ -39,6 +39,7 @@ from aggregator.intake.imports.import_records import find_import, undo
 from aggregator.intake.ingest import Outcome, Received, ingest, ingest_lines, show_live, take_in
 from aggregator.intake.refusals import UNKNOWN, Batch, load_refusals, put_refusals
 from aggregator.store import Store
+from aggregator.store.collections import IMPORTS
 from aggregator.store.occupancies import occupancies
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
@@ -49,6 +50,7 @@ from aggregator.waterfall.verify import differences, rebuild
 from aggregator.waterfall.worker import drain
 from tests.aggregator.intake.imports.files import bring
 from tests.contract.conftest import Clock
+from tests.copies import damage_record
 
 CAD, GAS = "cad-1", "cad-1~gas"
 DAYS = [f"2026-11-{day:02d}" for day in range(8, 14)]
@@ -176,8 +178,12 @@ def test_of_the_erased_time_one_register_remains_at_each_end(home: Store) -> Non
     assert boundary.import_wh == first + 2 * 48 * 200
 
 
-def test_registers_at_the_ends_stay_with_the_import_that_told_them(home: Store) -> None:
-    """A meter that sends nothing itself: one file has the days that go, the other one the days beside."""
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_registers_at_the_ends_stay_with_the_import_that_told_them(home: Store, *, is_damaged: bool) -> None:
+    """A meter that sends nothing itself: one file has the days that go, the other one the days beside.
+
+    The record of the other one may be damaged since the erasure began: its evidence counts.
+    """
     other = "cad-2"
     home.put_device(Device(other, household="acacia"))
     start, end = start_of("2026-11-10"), start_of("2026-11-12")
@@ -187,12 +193,17 @@ def test_registers_at_the_ends_stay_with_the_import_that_told_them(home: Store) 
     for household, day in (("birch", "2026-11-10"), ("willow", "2026-11-12")):
         move(home, device(home, other), household, day)
     drain(home)
+    begin(home, audit_on(home), "birch", STAFF, "they asked for it", NOW)
+    if is_damaged:
+        damage_record(home, IMPORTS.of(other), f"{2:09d}")
     assert erase(home, "birch") == []
     span = (other, start - HALF_HOUR, end)
     ends = [one for one in home.readings(*span) if one.at in (start, end)]
     assert [one.import_wh for one in ends] == [10_000 + 2 * 48 * 100 + 17, 10_000 + 2 * 48 * 300 + 17]
     assert home.layer_readings(*span) == []
     assert [one for one in home.layer_readings(*span, -2) if one.at in (start, end)] == ends
+    if is_damaged:
+        return
     undo(home, find_import(home, f"{other}/2"), "a test", NOW)
     look_again(home)
     assert [one.at for one in home.readings(*span) if one.at in (start, end)] == []

@@ -18,7 +18,7 @@ import redis
 from flask import Flask
 
 from aggregator.core.live import Live
-from aggregator.core.periods import LEVELS, period_of
+from aggregator.core.periods import HOUR, LEVELS, period_of
 from aggregator.core.readings import Reading
 from aggregator.erasure.erasing import OutsideStore
 from aggregator.erasure.erasure_requests import AGAIN_S, begin, carry_out, due_erasures
@@ -95,7 +95,7 @@ def look_at_home(store: Store, url: str) -> None:
         data, device = CachedReads(store, cache, lambda: NOW), store.device(CAD)
         assert device
         for level in LEVELS:
-            assert data.document(device, level, period_of(level, NOW, device.timezone)).total.import_wh
+            assert data.document(device, level, period_of(level, NOW - HOUR, device.timezone)).total.import_wh
         assert data.live(device)
         assert data.known_status(device)
 

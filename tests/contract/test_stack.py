@@ -17,8 +17,9 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from aggregator.aws.dead_letters import client, letters_about
+from aggregator.aws.dead_letters import client
 from aggregator.aws.deployment import Endpoint, deploy, emulator
+from aggregator.aws.schedules import letters_about
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.readings import Reading
@@ -328,7 +329,7 @@ def test_an_erasure_is_not_done_while_a_dead_letter_may_tell_of_it(cloud: Cloud)
     sqs.send_message(QueueUrl=queue, MessageBody=others[0])
     sqs.receive_message(QueueUrl=queue)
     assert [one for one in letters_about(queue, store, plan) if one] == [
-        "1 dead letters that another process reads; run it again later"
+        "1 dead letters that this scan did not get; run it again later"
     ]
     sqs.purge_queue(QueueUrl=queue)
 

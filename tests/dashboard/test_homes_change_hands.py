@@ -32,14 +32,13 @@ from aggregator.erasure.erasing import erasing
 from aggregator.erasure.erasure_plan import make_plan
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
-from aggregator.store.collections import TARIFF_BEFORE
 from aggregator.store.occupancies import moved, seen_by
 from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.tariffs.rates import Series
 from aggregator.tariffs.tariff import tariff_from_json
-from aggregator.waterfall.pricing import change_tariff, move, shown
+from aggregator.waterfall.pricing import change_tariff, move, note_change, shown
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.access import visible_device
 from dashboard.accounts.api_keys import SCOPES, ApiKeys
@@ -326,8 +325,9 @@ def test_a_new_tariff_prices_no_day_of_the_household_before(home: Home) -> None:
 
 
 def test_each_household_reads_whether_its_own_days_have_the_new_costs(home: Home) -> None:
-    home.store.put_record(TARIFF_BEFORE.of(), CAD, "[]")
-    change_tariff(home.store, device(home.store), tariff("0.50", "0"))
+    new = tariff("0.50", "0")
+    note_change(home.store, device(home.store), new, homes.NOW)
+    change_tariff(home.store, device(home.store), new)
     charts = [("day", DAYS[-1]), ("month", "2026-11")]
     for household, told in (("acacia", [True] * 2), ("willow", [False] * 2), ("willow", [True] * 2)):
         own = seen_by(device(home.store), household)
@@ -522,7 +522,7 @@ def test_only_a_household_downloads_everything(home: Home) -> None:
 
 
 def test_an_operator_exports_a_household_and_leaves_entries(home: Home, tmp_path: Path) -> None:
-    of("acacia")(home)
+    acacia = of("acacia")(home)
     target, arguments = tmp_path / "acacia.zip", ("household", "export", "acacia")
     (file,) = tmp_path.glob("*.db")
     environ = {"WATTFALL_STORE": f"sqlite:///{file}"}
@@ -531,7 +531,11 @@ def test_an_operator_exports_a_household_and_leaves_entries(home: Home, tmp_path
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert "Everything that Wattfall keeps" in everything(target.read_bytes())["README.txt"]
     assert everything(target.read_bytes())[f"{CAD}/days.jsonl"].count("\n") == len(ACACIA)
-    assert [one.device_id for one in Audit(home.store, []).entries() if one.action == "export"] == [GAS, CAD]
+    entries = [one for one in Audit(home.store, []).entries() if one.action == "household export"]
+    assert [(one.device_id, one.details) for one in entries] == [(one, {"household": "acacia"}) for one in (GAS, CAD)]
+    people = (acacia, of("willow")(home))
+    pages = [client_of(home, one).get("/who-looked").text for one in people]
+    assert ["Exported everything kept of a household" in page for page in pages] == [True, False]
     again = CliRunner().invoke(main, [*arguments, str(target)], env=environ)
     assert (again.exit_code, again.stderr) == (2, f"wattfall: {target} cannot be made: File exists\n")
     nobody = CliRunner().invoke(main, ["household", "export", "nobody", str(tmp_path / "x.zip")], env=environ)

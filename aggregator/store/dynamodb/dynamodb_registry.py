@@ -153,6 +153,9 @@ class DynamoRegistry:
                 self._client.call("update_item", TableName=f"{self._prefix}-live", **request, **TELL)
                 return
             except ConditionFailed as failed:
+                request = live_update(state)
+                if not failed.item:  # deleted since it was read
+                    continue
                 try:
                     known = intact(unpack_live, failed.item)
                 except Damaged as error:

@@ -26,6 +26,7 @@ ACTIONS = {
     "rebuild": text("Had days computed again"),
     "exchange": text("Marked an exchange of the meter"),
     "export": text("Took a diagnostic bundle"),
+    "household export": text("Exported everything kept of a household"),
     "tariff": text("Changed the tariff"),
     "account": text("Changed an account"),
     "device": text("Changed the device’s entry"),

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 
-import orjson
 from flask import Blueprint, Flask, Response, make_response, redirect, request
 from jinja2 import StrictUndefined
 
@@ -19,10 +18,16 @@ from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.core.periods import DAY_S
-from aggregator.store.collections import TARIFF_BEFORE
 from aggregator.store.port import Store
 from aggregator.tariffs.tariff import HALF_HOURLY, Tariff, tariff_from_text
-from aggregator.waterfall.pricing import change_tariff, supplied_to_present, tariff_of, tariff_to_text
+from aggregator.waterfall.pricing import (
+    change_tariff,
+    note_change,
+    supplied_to_present,
+    tariff_before,
+    tariff_of,
+    tariff_to_text,
+)
 from dashboard.accounts.access import may_edit, viewer
 from dashboard.charts.view import ENERGY, MONEY, View
 from dashboard.pages.tariff import tariff_view
@@ -174,27 +179,12 @@ def _confirm(tariff_request: TariffRequest, tariff: Tariff | None, mark: str) ->
         is_free = device is not None and (_mark(device) == mark or tariff_of(device) == tariff)
         if device and is_free:
             change_tariff(tariff_request.store, device, tariff)
-            _keep_before(tariff_request, device.tariff, tariff)
+            note_change(tariff_request.store, device, tariff, int(time.time()))
     if not is_free:
         return _overtaken(tariff_request, _fields(tariff_request, tariff))
     chart = View("household", tariff_request.device.device_id, "month", unit=MONEY if tariff else ENERGY)
     said = "tariff-changed" if tariff else "tariff-gone"  # assets/said.js shows this above the chart
     return make_response(redirect(f"{chart.to_url()}#{said}", 303))
-
-
-def _keep_before(tariff_request: TariffRequest, before: str, after: Tariff | None) -> None:
-    """Keep the tariff before a change; a repeated request keeps the one of the first."""
-    now, made = int(time.time()), _fingerprint(tariff_to_text(after) if after else "")
-    if made != _fingerprint(before):
-        body, device_id = orjson.dumps([before, made]).decode(), tariff_request.device.device_id
-        tariff_request.store.put_record(TARIFF_BEFORE.of(), device_id, body, expires=TARIFF_BEFORE.expires(now))
-
-
-def _before(tariff_request: TariffRequest) -> str | None:
-    """Return the tariff before the household's last change, while that change stands; None without one."""
-    body = tariff_request.store.record(TARIFF_BEFORE.of(), tariff_request.device.device_id)
-    before, made = orjson.loads(body) if body else ("", "")
-    return before if made == _mark(tariff_request.device) else None
 
 
 def _overtaken(tariff_request: TariffRequest, fields: Fields) -> Response:
@@ -252,7 +242,7 @@ def _form(
         theirs=theirs or [],
         made_against=mark,
         has_tariff=mark != NO_TARIFF,
-        before=_before(tariff_request) if status == OK and not notice else None,
+        before=tariff_before(tariff_request.store, tariff_request.device) if status == OK and not notice else None,
         first_day=_first_day(tariff_request) if status == OK else "",
         known=_known_prices(tariff_request, fields) if status == OK else {},
     )
@@ -297,8 +287,4 @@ def _error_page(stop: Stop) -> Response:
 
 def _mark(device: Device) -> str:
     """Return a short fingerprint of a device's tariff."""
-    return _fingerprint(device.tariff)
-
-
-def _fingerprint(tariff: str) -> str:
-    return sha256(tariff.encode()).hexdigest()[:16]
+    return sha256(device.tariff.encode()).hexdigest()[:16]

@@ -129,6 +129,15 @@ def test_only_the_function_that_erases_reads_the_secret() -> None:
     assert of_type("AWS::CloudWatch::Alarm")["ErasingErrorAlarm"]["DatapointsToAlarm"] == 1
 
 
+def test_who_reads_the_dead_batches_learns_which_are_missing() -> None:
+    """S3 answers 403 for a missing object, unless one may list its bucket."""
+    rights = [(name, action, one) for name, one in statements() for action in listed(one["Action"])]
+    readers = {name for name, action, _ in rights if action == "s3:GetObject"}
+    bucket = {"Fn::GetAtt": ["DeadBatches", "Arn"]}
+    listers = {name for name, action, one in rights if action == "s3:ListBucket" and one["Resource"] == bucket}
+    assert {"ErasingRole"} <= readers <= listers
+
+
 def test_every_function_has_its_own_role() -> None:
     functions = of_type("AWS::Lambda::Function")
     roles = [function["Role"]["Fn::GetAtt"][0] for function in functions.values()]

@@ -22,6 +22,7 @@ from aggregator.store import Store, open_store
 from aggregator.store.collections import COLLECTIONS
 from aggregator.store.occupancies import moved, seen_by
 from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.store.stored_records import Record
 from aggregator.support import audit, audit_people
 from aggregator.support.actions import look_up, record_device, record_import
 from aggregator.support.audit import GRANT_HOURS, Audit, Entry, Head, Who, grant, granted, withdraw
@@ -29,9 +30,11 @@ from aggregator.support.audit_check import AuditCheck, parse_head
 from aggregator.support.audit_entry import ChainKeys, check_reason, decode, encode
 from aggregator.waterfall.pricing import move
 from tests.contract.conftest import MEMORY, in_memory, store_on
+from tests.copies import damage_record
 
 SECRET, OTHER = "s" * 40, "o" * 40
 NOW, DAY = 1_795_000_205, 86_400  # 2026-11-18
+DAYS = ["2026-11-18", "2026-11-19", "2026-11-20"]
 ANNA = Who("u-1", "Anna.Kay@example.com", "support", "Anna Kay")
 BEN = Who("u-2", "ben@example.com", "support")
 
@@ -154,6 +157,36 @@ def test_a_former_household_sees_its_looks_behind_those_at_the_next(store: Store
     former = seen_by(store.device("cad-1") or Device(""), "acacia")
     assert former
     assert [seen.reason for seen in one.seen_by_staff(former)] == ["acacia called"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_damaged_record_of_a_day_hides_none_of_its_entries(store: Store, *, again: bool) -> None:
+    """The next entry of the day writes it anew."""
+    known = Audit(store, [SECRET])
+    for number in range(6):  # two a day
+        known.append(ANNA, "note", "a", "because", NOW + number // 2 * DAY)
+    damage_record(store, "audit/days", "2026-11-20")
+    if again:
+        known.append(ANNA, "note", "a", "because", NOW + 2 * DAY)
+        assert store.record("audit/days", "2026-11-20") == f"{5:012d}"
+    of_days = {day: numbers(known.entries(device_id="a", first_day=day, last_day=day)) for day in DAYS}
+    assert of_days == {DAYS[0]: [2, 1], DAYS[1]: [4, 3], DAYS[2]: [7] * again + [6, 5]}
+
+
+def test_one_wanted_entry_among_many_is_found_in_few_queries(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, queries, read = Audit(store, [SECRET]), list[str](), store.records
+    for number in range(audit.AT_ONCE + 20):
+        known.append(ANNA, "look-up", "a", f"call {number}", NOW)
+
+    def records(collection: str, *place: Any, **how: Any) -> list[Record]:  # noqa: ANN401 - the store's own
+        queries.append(collection)
+        return read(collection, *place, **how)
+
+    monkeypatch.setattr(store, "records", records)
+    assert numbers(known.entries(device_id="a", limit=1, is_wanted=lambda one: one.number == 1)) == [1]
+    assert queries.count("audit/device/a") == 2
 
 
 # The chain
@@ -376,8 +409,8 @@ def test_the_next_writer_completes_an_interrupted_entry(tmp_path: Path, at: int)
     Audit(store, [SECRET]).append(BEN, "note", "a", "the first", NOW)
     store.left = at
     with pytest.raises(StoreAway):
-        look_up(Audit(store, [SECRET]), ANNA, "a", "customer called", NOW)
-    granted_before = granted(store, "u-1", "a", NOW)
+        look_up(Audit(store, [SECRET]), ANNA, "a", "customer called", NOW + DAY)
+    granted_before = granted(store, "u-1", "a", NOW + DAY)
 
     written = [2, 1] if at > 4 else [1]  # after the two records and the card of a new person
     assert numbers(Audit(store, [SECRET]).entries(device_id="a")) == written

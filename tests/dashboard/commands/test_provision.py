@@ -49,7 +49,7 @@ def test_the_file_of_links_computes_nothing_in_a_spreadsheet(url: str, tmp_path:
 
 
 def test_a_dry_run_says_that_nothing_has_changed(url: str, tmp_path: Path) -> None:
-    found = run(url, tmp_path, "--dry-run")
+    found = run(url, tmp_path, "--dry-run", "--invitations", str(tmp_path / "links.csv"))
     assert (found.exit_code, found.output) == (
         0,
         "devices: 2 made\npeople: 1 made\nthis was a dry run; nothing has changed\n",
@@ -63,9 +63,10 @@ def test_refused_rows_are_named_with_their_line_and_end_with_exit_code_2(url: st
     assert found.stderr == "line 2: 'steam' is no kind of meter; take electricity, gas, generation\n"
 
 
-def test_new_people_need_a_file_for_their_links(url: str, tmp_path: Path) -> None:
-    found = run(url, tmp_path)
-    assert (found.exit_code, found.stdout) == (2, "devices: 1 made\nrows refused: 1\n")
+@pytest.mark.parametrize(("options", "said"), [((), ""), (("--dry-run",), "this was a dry run; nothing has changed\n")])
+def test_new_people_need_a_file_for_their_links(url: str, tmp_path: Path, options: list[str], said: str) -> None:
+    found = run(url, tmp_path, *options)
+    assert (found.exit_code, found.stdout) == (2, f"devices: 1 made\nrows refused: 1\n{said}")
     assert "name a file for these with --invitations" in found.stderr
 
 

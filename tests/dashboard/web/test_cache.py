@@ -28,10 +28,9 @@ from aggregator.core.status import Status
 from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, Resident, without_household
 from aggregator.erasure.erasure_rules import cache_key, forget_cached
 from aggregator.intake.device_status import put_statuses
-from aggregator.store.collections import TARIFF_BEFORE
 from aggregator.store.port import Store
 from aggregator.tariffs.tariff import tariff_from_text
-from aggregator.waterfall.pricing import change_tariff
+from aggregator.waterfall.pricing import change_tariff, note_change, tariff_to_text
 from aggregator.waterfall.worker import drain
 from dashboard.web.cache import KINDS, REDIS_PAUSE_S, SWEEP_S, Cache, MemoryCache, open_cache, schema, weigh
 from dashboard.web.cached_reads import CLOSED_S, GAPS_S, LIVE_S, OPEN_S, CachedReads
@@ -235,11 +234,12 @@ def test_a_restored_tariff_restores_no_old_chart(data: CachedReads, clock: Clock
 
 def test_costs_follow_a_tariff_once_every_part_has_it(furnished: Store, data: CachedReads, clock: Clock) -> None:
     device = known(data, "cad-1", clock)
-    furnished.put_record(TARIFF_BEFORE.of(), "cad-1", "[]")
+    solar = tariff_from_text(homes.SOLAR)
+    note_change(furnished, device, solar, int(time.time()))
     views = (("day", "2026-11-22"), ("month", "2026-11"), ("year", "2026"))
     with furnished.transaction():
-        change_tariff(furnished, device, tariff_from_text(homes.SOLAR))
-        changed = replace(device, tariff=homes.SOLAR)
+        change_tariff(furnished, device, solar)
+        changed = replace(device, tariff=tariff_to_text(solar))
         assert [data.is_repriced(changed, *view) for view in views[:2]] == [False, False]
     drain(furnished)
     fresh = CachedReads(furnished, Cache(Ledger()), clock)
@@ -411,8 +411,9 @@ def test_every_kind_of_value_comes_back_from_redis(furnished: Store, shared: tup
     furnished.put_prices("cad-1", homes.half_hourly_prices("2026-11-20", 7))
     device = furnished.device("cad-1")
     assert device
-    priced = replace(device, tariff=homes.HALF_HOURLY)
-    furnished.put_record(TARIFF_BEFORE.of(), "cad-1", "[]")
+    tariff = tariff_from_text(homes.HALF_HOURLY)
+    priced = replace(device, tariff=tariff_to_text(tariff))
+    note_change(furnished, device, tariff, int(time.time()))
     put_statuses(furnished, [Status("cad-1", homes.NOW, -70, 9, "1.2", None, True)], homes.NOW)
     expected = every_read(CachedReads(furnished, Cache(Ledger()), lambda: homes.NOW), priced)
     for _ in range(2):
