@@ -24,7 +24,7 @@ from aggregator.core import periods
 from aggregator.core.money import NOTHING, Cost, add_costs, cost_json, to_wire
 from aggregator.core.periods import Slot
 from aggregator.core.readings import GAS as GAS_SUFFIX
-from aggregator.core.readings import SOLAR, sender_of
+from aggregator.core.readings import SOLAR
 
 
 class Part(NamedTuple):
@@ -139,7 +139,7 @@ class Device:
 
     @property
     def own(self) -> "Device":
-        """Return what the registry stores: a second meter without what `at_home` gives it."""
+        """Return what the registry stores: a second meter without what `occupancies.at_home` gives it."""
         return replace(self, household="", postcode="", occupied_from="", erased="") if self.is_second_meter else self
 
 
@@ -154,18 +154,6 @@ def new_device(device_id: str, timezone: str) -> Device:
     if device_id.endswith(GAS_SUFFIX):
         return Device(device_id, timezone, GAS_POWER_W, kind=GAS)
     return Device(device_id, timezone, kind=GENERATION if device_id.endswith(SOLAR) else ELECTRICITY)
-
-
-def at_home(device: Device, stored: Callable[[str], Device | None]) -> Device:
-    """Return a stored device with the home that it belongs to; `stored` reads a device from the registry.
-
-    A second meter has the household of the device that sends it, since then, its postcode and its erased times.
-    """
-    if not device.is_second_meter:
-        return device
-    home = stored(sender_of(device.device_id)) or Device(device.device_id)
-    since, erased = home.occupied_from, home.erased
-    return replace(device, household=home.household, postcode=home.postcode, occupied_from=since, erased=erased)
 
 
 def add(parts: Iterable[Part]) -> Part:

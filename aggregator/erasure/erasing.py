@@ -18,7 +18,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.live import Live, without_instants
 from aggregator.core.periods import DAY_S, HALF_HOUR, Window, block_start
-from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, days_of_span, overlaps_days
+from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, days_of_span, overlaps_days, without_household
 from aggregator.erasure.erasure_rules import (
     FREE,
     erase_device_records,
@@ -31,7 +31,7 @@ from aggregator.intake.imports.import_records import STANDING, imports_of, updat
 from aggregator.store import collections as rows
 from aggregator.store.collections import COLLECTIONS, Collection
 from aggregator.store.layers import OWN
-from aggregator.store.occupancies import erased_spans, occupancies, seen_instants, shares, without_household
+from aggregator.store.occupancies import erased_spans, occupancies, seen_instants, shares
 from aggregator.store.port import READINGS, Change, Store
 from aggregator.support import audit_people
 from aggregator.support.audit import LEDGER, Audit, Who
@@ -103,9 +103,9 @@ def _present_stays(store: Store, plan: ErasurePlan) -> Iterator[tuple[Device, Er
 
 def _as_now(device: Device, stay: ErasedStay) -> ErasedStay:
     """Return a stay as long as it is now: one to the end has ended if somebody has moved in since."""
-    ends = [one.end for one in erased_spans(device) if one.start == stay.start]
     lived = [seen_instants(replace(device, seen=one.days)) for one in occupancies(device)]
-    return stay._replace(end=min([stay.end, *ends, *(one.end for one in lived if one.start == stay.start)]))
+    ends = [one.end for one in erased_spans(device) if one.start == stay.start]
+    return stay._replace(end=min([stay.end, *(ends or [one.end for one in lived if one.start == stay.start])]))
 
 
 def _erase_evidence(store: Store, stay: ErasedStay) -> Iterator[None]:
@@ -239,6 +239,8 @@ def _left_evidence(store: Store, stay: ErasedStay) -> Iterator[str]:
 
 def _left_documents(store: Store, device: Device, stay: ErasedStay) -> Iterator[str]:
     first, last = days_of_span(device, stay.span)
+    lived_on = [one.first for one in occupancies(device) if first < one.first <= last < one.last]
+    going_on = {name for day in lived_on for name in shares((day, day))}  # shares of who has days after it
     for row in periods.LEVELS.values():
         for period in store.periods(row.name, device.device_id):
             if not overlaps_days(row.name, period, first, last):
@@ -248,7 +250,7 @@ def _left_documents(store: Store, device: Device, stay: ErasedStay) -> Iterator[
             below = periods.children(row.name, period).items() if row.child else ()
             inside = [name for name, one in below if first <= periods.days(row.child, one)[0] <= last]
             inside = [name for name in inside if periods.days(row.child, dict(below)[name])[1] <= last]
-            inside += shares((max(first, own[0]), min(last, own[1])))
+            inside += {*shares((max(first, own[0]), min(last, own[1])))} - going_on
             if (first <= own[0] and own[1] <= last) or (document and any(name in document.parts for name in inside)):
                 yield f"the {row.name} {period} of {device.device_id}"
         yield ""

@@ -6,8 +6,8 @@ stopped goes on with it. It has the registers at both ends of each erased time: 
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -20,11 +20,20 @@ from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.faults import judge
 from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY, LEVELS, Window, block_start
 from aggregator.core.readings import Reading
-from aggregator.core.registers import CHANNELS, parse_overrides, register_at, register_of
+from aggregator.core.registers import CHANNELS, overrides_text, parse_overrides, register_at, register_of
 from aggregator.intake.imports.import_records import imports_of
 from aggregator.store.collections import USERS, record_pages
 from aggregator.store.layers import OWN
-from aggregator.store.occupancies import occupancies, stay_spans
+from aggregator.store.occupancies import (
+    ErasedSpan,
+    Occupancy,
+    erased_spans,
+    erased_text,
+    former_text,
+    occupancies,
+    seen_instants,
+    stay_spans,
+)
 from aggregator.store.port import Store
 
 PAGE = 500
@@ -95,6 +104,29 @@ def make_plan(store: Store, household: str, *, may_be_empty: bool = False) -> Er
     if not (stays or people or may_be_empty):
         raise ConfigurationError(f"nothing is kept of a household {shown(household)}; `wattfall device list` shows all")
     return ErasurePlan(household, tuple(stays), people)
+
+
+def without_household(device: Device, spans: Iterable[Window], now: int) -> Device:
+    """Return a device that has forgotten who lived there in some spans; their evidence counts as erased at `now`."""
+    gone = {Window(*one) for one in spans}
+
+    def is_gone(one: Occupancy) -> bool:
+        return seen_instants(replace(device, seen=one.days)) in gone
+
+    former = [Occupancy("", *one.days) if is_gone(one) else one for one in occupancies(device)[:-1]]
+    known = {one.start for one in erased_spans(device)}  # who has moved in since has shortened it
+    erased = sorted([*erased_spans(device), *(ErasedSpan(*one, now) for one in gone if one.start not in known)])
+    overrides = parse_overrides(device.exchange_overrides)
+    left = [one for one in overrides if not any(span.start < one.at < span.end for span in gone)]
+    changed = replace(
+        device,
+        former=former_text(former),
+        erased=erased_text(erased),
+        exchange_overrides=overrides_text(tuple(left)),
+    )
+    if is_gone(occupancies(device)[-1]):
+        return replace(changed, household="", name="", postcode="", meter_point="", tariff="")
+    return changed
 
 
 def residents(store: Store, household: str) -> Iterator[Resident]:

@@ -11,11 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from aggregator.core.documents import Device, at_home, new_device
+from aggregator.core.documents import Device, new_device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
 from aggregator.core.readings import sender_of
 from aggregator.store.collections import HOME, MARKS
+from aggregator.store.occupancies import at_home
 from aggregator.store.port import LeaveOut, Store
 from aggregator.store.sqlite.sqlite_file import BUSY_S
 from aggregator.store.sqlite.sqlite_store import SqliteStore

@@ -18,7 +18,7 @@ from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Part
 from aggregator.core.errors import ConfigurationError, Phrase, Refused
 from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY, Window
-from aggregator.core.readings import Interval, Reading
+from aggregator.core.readings import Interval, Reading, sender_of
 from aggregator.core.registers import overrides_text, parse_overrides
 from aggregator.core.status import Status
 from aggregator.tariffs.rates import Span, common
@@ -48,8 +48,36 @@ def occupancies(device: Device) -> tuple[Occupancy, ...]:
 
 
 def tariff_text_on(device: Device, day: str) -> str:
-    """Return the tariff of the occupancy to which a local day belongs, as text."""
-    return next(one.tariff for one in reversed(occupancies(device)) if one.first <= day or one.first == FIRST_DAY)
+    """Return the tariff of the occupancy to which a local day belongs, as text; empty for a day that is not seen."""
+    valid = min(max(day, FIRST_DAY), LAST_DAY)
+    return next((one.tariff for one in occupancies(device) if one.first <= valid <= one.last), "")
+
+
+def at_home(device: Device, stored: Callable[[str], Device | None]) -> Device:
+    """Return a stored device with the home that it belongs to; `stored` reads a device from the registry.
+
+    A second meter has the household of the device that sends it, since then, its postcode and its erased times, and the
+    households before from when it was not known yet.
+    """
+    if not device.is_second_meter:
+        return device
+    home = stored(sender_of(device.device_id)) or Device(device.device_id)
+    return replace(
+        device,
+        household=home.household,
+        postcode=home.postcode,
+        occupied_from=home.occupied_from,
+        former=_with_earlier(device.former, home.former),
+        erased=home.erased,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _with_earlier(own: str, of_home: str) -> str:
+    """Return the occupancies before of a second meter, and of its home those before them, without name and tariff."""
+    known = _parsed(own)
+    earlier = [one._replace(name="", tariff="") for one in _parsed(of_home) if not known or one.first < known[0].first]
+    return former_text([*earlier, *known])
 
 
 def moved(device: Device, household: str, first: str) -> Device:
@@ -75,14 +103,13 @@ def moved(device: Device, household: str, first: str) -> Device:
     if former and (former[-1].household, former[-1].first) == (present.household, present.first):
         present = former.pop()  # of a second meter whose sender has not moved: the move stopped between them
     former.append(present._replace(last=periods.shift("day", first, -1)))
-    moved_in = periods.day_start(first, device.timezone)
-    erased = [one._replace(end=min(one.end, max(one.start, moved_in))) for one in _spans(device.erased)]
+    erased = [_until(one, first, device.timezone) for one in _spans(device.erased)]
     return replace(
         device,
         household=household,
         occupied_from=first,
-        former=_rows(former),
-        erased=_spans_text(erased) if erased else "",
+        former=former_text(former),
+        erased=erased_text(erased),
         name="",
         tariff="",
     )
@@ -132,24 +159,27 @@ def is_over(device: Device) -> bool:
     return device.seen is not None and device.seen[1] != LAST_DAY
 
 
-def own_days(device: Device, read: Callable[[str, str], Document | None]) -> Callable[[str, str], Document | None]:
-    """Return a read of stored documents that knows only the days that the viewer of a device may see.
+Read = Callable[[str, str], Document | None]  # level and period -> the stored document
 
-    `read` takes a level and a period.
-    """
+
+def own_days(device: Device, read: Read) -> Read:
+    """Return a read of stored documents that knows only the days that the viewer of a device may see."""
     if device.seen is None:
         return read
     seen = device.seen
 
     def own(level: str, period: str) -> Document | None:
         document = read(level, period) if common(periods.days(level, period), seen) else None
-        return _own_parts(document, seen) if document else None
+        return _own_parts(document, seen, own) if document else None
 
     return own
 
 
-def _own_parts(document: Document, stay: Span) -> Document | None:
-    """Return a stored document as the household of a stay sees it: the parts of its own days; None without data."""
+def _own_parts(document: Document, stay: Span, own_below: Read) -> Document | None:
+    """Return a stored document as the household of a stay sees it: the parts of its own days; None without data.
+
+    A shared part that was stored before there were shares is read from below.
+    """
     days = periods.days(document.level, document.period)
     if common(days, stay) == days:
         return document
@@ -158,6 +188,9 @@ def _own_parts(document: Document, stay: Span) -> Document | None:
         inside = periods.days(child, below)
         if own := common(inside, stay):
             parts[name] = document.part(name if own == inside else _share(own[0]))
+            if own != inside and name in document.parts and document.parts.keys().isdisjoint(shares(inside)):
+                earlier = own_below(child, below)
+                parts[name] = earlier.total if earlier else EMPTY
     known = {name: part for name, part in parts.items() if not part.is_empty}
     return replace(document, parts=known) if known else None
 
@@ -175,7 +208,7 @@ def parts_above(device: Device, level: str, period: str, document: Document | No
         for one in occupancies(device):
             own = common(days, one.days)
             if own and own != days:
-                found[_share(own[0])] = _own_parts(document, one.days) if document else None
+                found[_share(own[0])] = _own_parts(document, one.days, lambda *_: None) if document else None
     totals = {name: one.total if one else EMPTY for name, one in found.items()}
     return {name: None if total.is_empty else total for name, total in totals.items()}
 
@@ -218,6 +251,12 @@ ERASED = Refused(*_WHY)  # to be named, not raised
 Item = TypeVar("Item", Reading, Interval, Status)
 
 
+def _until(span: ErasedSpan, first: str, zone: str) -> ErasedSpan:
+    """Return an erased time until somebody moves in, but no day before that of the erasure is given back."""
+    day = max(first, periods.day_of(span.at, zone))
+    return span._replace(end=min(span.end, max(span.start, periods.day_start(day, zone))))
+
+
 def is_kept(device: Device | None, one: Reading | Interval | Status) -> bool:
     """Whether evidence or a status tells of no erased time."""
     if not device or not device.erased:
@@ -254,40 +293,21 @@ def stay_spans(device: Device, household: str) -> list[Window]:
     return [seen_instants(replace(device, seen=one.days)) for one in occupancies(device) if one.household == household]
 
 
-def without_household(device: Device, spans: Iterable[Window], now: int) -> Device:
-    """Return a device that has forgotten who lived there in some spans; their evidence counts as erased at `now`."""
-    gone = {Window(*one) for one in spans}
-
-    def is_gone(one: Occupancy) -> bool:
-        return seen_instants(replace(device, seen=one.days)) in gone
-
-    former = [Occupancy("", *one.days) if is_gone(one) else one for one in _parsed(device.former)]
-    known = {one.start for one in _spans(device.erased)}  # who has moved in since has shortened it
-    erased = sorted([*_spans(device.erased), *(ErasedSpan(*one, now) for one in gone if one.start not in known)])
-    overrides = parse_overrides(device.exchange_overrides)
-    left = [one for one in overrides if not any(span.start < one.at < span.end for span in gone)]
-    changed = replace(
-        device,
-        former=_rows(former) if former else "",
-        erased=_spans_text(erased),
-        exchange_overrides=overrides_text(tuple(left)),
-    )
-    if is_gone(occupancies(device)[-1]):
-        return replace(changed, household="", name="", postcode="", meter_point="", tariff="")
-    return changed
-
-
 @lru_cache(maxsize=4096)
 def _spans(text: str) -> tuple[ErasedSpan, ...]:
     return tuple(ErasedSpan(*row) for row in orjson.loads(text)) if text else ()
 
 
-def _spans_text(spans: Iterable[ErasedSpan]) -> str:
-    return orjson.dumps([[*one] for one in spans]).decode()
+def erased_text(spans: Iterable[ErasedSpan]) -> str:
+    """Return erased times as the registry stores them."""
+    rows = [[*one] for one in spans]
+    return orjson.dumps(rows).decode() if rows else ""
 
 
-def _rows(former: Iterable[Occupancy]) -> str:
-    return orjson.dumps([tuple(one) for one in former]).decode()
+def former_text(former: Iterable[Occupancy]) -> str:
+    """Return the occupancies before as the registry stores them."""
+    rows = [tuple(one) for one in former]
+    return orjson.dumps(rows).decode() if rows else ""
 
 
 @lru_cache(maxsize=4096)

@@ -83,7 +83,7 @@ class Store(Layered, Protocol):
     # registry
 
     def device(self, device_id: str) -> Device | None:
-        """Return a device, or None; a second meter as `documents.at_home` gives it its home."""
+        """Return a device, or None; a second meter as `occupancies.at_home` gives it its home."""
 
     def reading_ahead(self, device_ids: Collection[str]) -> AbstractContextManager[None]:
         """Read devices and their live states at once; within, they are not read again. One thread at a time."""

@@ -19,10 +19,9 @@ from aggregator.core.documents import Device, Part
 from aggregator.core.energy import Evidence
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, Window
-from aggregator.store.occupancies import parts_above
 from aggregator.store.port import READINGS, Change, Store
 from aggregator.waterfall.gap_records import put_records, whole_gaps
-from aggregator.waterfall.pricing import PRICES, currency_of, priced, whole_day
+from aggregator.waterfall.pricing import PRICES, carry, currency_of, priced, whole_day
 from aggregator.waterfall.recompute_window import RecomputeWindow
 from aggregator.waterfall.retained_gaps import ComputedHalfHour, computed
 from aggregator.waterfall.retention import log_backfill
@@ -146,7 +145,7 @@ def _propagate_keys(store: Store, step: Step, device: Device, keys: Sequence[str
             reprice(store, device, key)
     else:
         for key in keys:
-            _propagate_document(store, step, device, key)
+            carry(store, device, step.level, key)
 
 
 def clusters(starts: Sequence[int], together: int = TOGETHER) -> Iterator[tuple[int, int]]:
@@ -156,18 +155,6 @@ def clusters(starts: Sequence[int], together: int = TOGETHER) -> Iterator[tuple[
         if following - start > APART * HALF_HOUR or following - first >= together * HALF_HOUR:
             yield first, start
             first = following
-
-
-def _propagate_document(store: Store, step: Step, device: Device, period: str) -> None:
-    child = store.document(step.feed, device.device_id, period)
-    store.merge_parts(
-        step.level,
-        device.device_id,
-        periods.containing(step.level, step.feed, period),
-        child.timezone if child else device.timezone,
-        parts_above(device, step.level, period, child),
-        child.currency if child else currency_of(device),
-    )
 
 
 def _propagate_evidence(store: Store, device: Device, first: int, last: int, following: deque[tuple[int, int]]) -> None:

@@ -11,9 +11,9 @@ no document holds.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import orjson
 
@@ -21,11 +21,11 @@ from aggregator.core import periods
 from aggregator.core.documents import EMPTY, GAS, Device, Document, Part, add
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import NOTHING
-from aggregator.core.periods import HOUR
+from aggregator.core.periods import HOUR, LAST_DAY
 from aggregator.core.readings import SECOND_METERS
 from aggregator.store import search
 from aggregator.store.collections import TARIFF_BEFORE
-from aggregator.store.occupancies import moved, occupancies, tariff_text_on
+from aggregator.store.occupancies import Read, moved, occupancies, parts_above, tariff_text_on
 from aggregator.store.port import Store
 from aggregator.tariffs.gas import Conversion, conversion_of, converted
 from aggregator.tariffs.rates import (
@@ -151,15 +151,39 @@ def move(store: Store, device: Device, household: str, first: str) -> None:
 
     Raises ConfigurationError as `occupancies.moved` does.
     """
-    home = search.check_labels(moved(device, household, first))
+    search.check_labels(moved(device, household, first))
     second = [one for suffix in SECOND_METERS if (one := store.device(f"{device.device_id}{suffix}"))]
     with store.transaction():
         # The second meters come first, since they have their home from the last.
-        for one in (*(moved(one, household, first) for one in second), home):
-            store.put_device(one)
-            days = [day for day in store.periods("day", one.device_id) if day >= first]
-            store.mark(PRICES, one.device_id, days)
-            mark_above(store, one)
+        for before in (*second, device):
+            after = moved(before, household, first)
+            store.put_device(after)
+            days = [day for day in store.periods("day", after.device_id) if day >= first]
+            store.mark(PRICES, after.device_id, days)
+            mark_above(store, after)
+            ends = {one.last for each in (before, after) for one in occupancies(each)} - {LAST_DAY}
+            store.step(partial(_carry_shared, store, after, sorted(ends)))
+
+
+def _carry_shared(store: Store, device: Device, ends: Iterable[str]) -> None:
+    """Write the shares of the periods in which an occupancy has ended: a household sees no day of the next one."""
+    for level, row in periods.LEVELS.items():
+        for below in dict.fromkeys(periods.containing(row.child, "day", end) for end in ends) if row.child else ():
+            carry(store, device, level, below)
+
+
+def carry(store: Store, device: Device, level: str, below: str) -> None:
+    """Set what the document of a level has of a period of its child's level."""
+    row = periods.LEVELS[level]
+    child = store.document(row.child, device.device_id, below)
+    store.merge_parts(
+        level,
+        device.device_id,
+        periods.containing(level, row.child, below),
+        child.timezone if child else device.timezone,
+        parts_above(device, level, below, child),
+        child.currency if child else currency_of(device),
+    )
 
 
 def mark_above(store: Store, device: Device) -> None:
@@ -211,7 +235,6 @@ def _parsed(text: str) -> Tariff:
 # What is shown
 
 SLACK_S = HOUR  # how long a part may wait for the worker after its end, and more than a device's clock may run ahead
-Read = Callable[[str, str], Document | None]  # level and period -> the stored document
 
 
 def shown(store: Store, device: Device, level: str, period: str, now: int) -> Document:

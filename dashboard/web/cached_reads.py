@@ -14,13 +14,12 @@ from aggregator.core.readings import Reading
 from aggregator.erasure.erasure_rules import cache_key
 from aggregator.intake import device_status
 from aggregator.intake.device_status import KnownStatus
-from aggregator.store.occupancies import is_over, occupancies, own_days, seen_instants
+from aggregator.store.occupancies import Read, is_over, occupancies, own_days, seen_instants
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import Rate, Span, common, day_rates
 from aggregator.tariffs.tariff import HalfHourly
 from aggregator.waterfall.pricing import (
     SLACK_S,
-    Read,
     current,
     priced,
     series_of,
@@ -252,15 +251,20 @@ class CachedReads:
         )
 
     def _agrees(self, device: Device, level: str, period: str) -> bool:
-        """Whether a day has the costs of the tariff, or a longer period those of its parts; of a year, as of now."""
-        document, child = self._stored(device, level, period), periods.LEVELS[level].child
+        """Whether a day has the costs of the tariff, or a longer period those of its parts; of a year, as of now.
+
+        Of the days of the viewer alone.
+        """
+        document, child = own_days(device, partial(self._stored, device))(level, period), periods.LEVELS[level].child
         if document is None:
             return True
         if not child:
             halves = {name: part for name, part in document.parts.items() if name[0] == "s"}
             return priced(self._store, device, period, document.timezone, halves).items() <= document.parts.items()
-        names = periods.children(level, period)
-        below = self._store.documents(child, device.device_id, *(list(names.values())[place] for place in (0, -1)))
+        names = [*periods.children(level, period).values()]
+        found = self._store.documents(child, device.device_id, names[0], names[-1])
+        own = own_days(device, self._among(device, child, found))
+        below = [one for name in names if (one := own(child, name))]
         ended = [one for one in below if periods.window(child, one.period, one.timezone).end <= self.now() - SLACK_S]
         parts = [document.part(periods.part_in(level, one.period)) for one in ended]
         are_in = all(_priced(part) == _priced(one.total) for part, one in zip(parts, ended, strict=True))

@@ -323,6 +323,27 @@ def test_who_still_lives_there_is_not_measured_until_somebody_moves_in(home: Sto
     assert ingest(home, [Reading(CAD, LATE + 1 * DAY_S, 5, 5, None)], NOW, "Europe/London").accepted == 0
 
 
+def test_days_that_were_erased_stay_erased_whoever_is_said_to_have_lived_there(home: Store) -> None:
+    erase(home, "willow")
+    move(home, device(home), "rowan", "2026-11-13")
+    again = [one for one in sent() if start_of("2026-11-12") <= one.at < start_of("2026-11-14")]
+    assert ingest(home, again, NOW, "Europe/London").accepted == 0
+    assert ingest(home, [Reading(CAD, NOW + 60, 500, 50_000, None)], NOW + 60, "Europe/London").accepted == 1
+    drain(home)
+    assert totals(home).keys() & set(LAST) == set()
+
+
+def test_a_move_into_the_erased_days_keeps_nothing_from_an_erasure_that_goes_on(home: Store) -> None:
+    plan = begin(home, audit_on(home), "willow", STAFF, "they asked for it", NOW)
+    steps = carry_out(home, audit_on(home), plan, NOW, OutsideStore())
+    assert [next(steps), next(steps)] == ["", ""]  # the registry has forgotten the household, of both meters
+    move(home, device(home), "rowan", "2026-11-13")
+    assert erase(home, "willow") == []
+    for one in (CAD, GAS):
+        assert totals(home, one).keys() & set(LAST) == set()
+        assert home.readings(one, start_of("2026-11-12") + HALF_HOUR, start_of("2026-11-14") - HALF_HOUR) == []
+
+
 def look_again(store: Store) -> None:
     for _ in due_erasures(store, audit_on(store), NOW + AGAIN_S, OutsideStore()):
         pass

@@ -1,6 +1,6 @@
 """A home changes hands on each store: a year that is shared has a share for each household, which one read tells.
 
-The waterfall writes the shares as it carries a month into its year; what has become shared by a move is carried again.
+The waterfall writes the shares as it carries a month into its year, and a move those of what has become shared.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,9 +20,10 @@ from aggregator.core.periods import DAY_S, HALF_HOUR
 from aggregator.core.readings import Interval
 from aggregator.erasure.erasing import erasing, remains
 from aggregator.erasure.erasure_plan import make_plan
+from aggregator.intake.ingest import ingest_intervals
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.occupancies import occupancies, seen_by, stays
+from aggregator.store.occupancies import moved, occupancies, seen_by, stays
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support.audit import Audit
 from aggregator.tariffs.tariff import tariff_from_json
@@ -154,6 +155,7 @@ def home(either: Store) -> Store:
     return either
 
 
+LEVELS = ("month", "year")
 SHARES = {"o20251101": 1_000, "o20251110": 2_000, "o20251120": 4_000}
 
 
@@ -204,15 +206,76 @@ def test_the_functions_write_the_shares() -> None:
     stack.store.close()
 
 
+MOVED_ON = {"o20251101": 1_000, "o20251110": 2_000, "o20251122": 4_000}
+
+
+def test_a_move_tells_each_household_its_year_before_the_worker_runs(home: Store) -> None:
+    use(home, 20, 500)
+    drain(home)
+    move(home, device(home), "rowan", "2025-11-22")
+    for one in HOME:
+        assert year_of(home, one) == {"m11": 7_500, **MOVED_ON, "o20251120": 500}
+        for household, wh in (("acacia", 1_000), ("birch", 2_000), ("willow", 500), ("rowan", 4_000)):
+            stay = seen_by(device(home, one), household)
+            assert stay
+            found = [reader(home).energy(stay, level, "2025-11"[: 4 + 3 * (level == "month")]) for level in LEVELS]
+            assert [document and document.total.import_wh for document in found] == [wh, wh]
+
+
 def test_a_move_that_stopped_before_its_year_was_carried_is_completed_by_the_same_again(home: Store) -> None:
     move(home, device(home), "rowan", "2025-11-22")
     for feed in ("prices", *periods.feed_levels()):
         home.settle(home.changes(feed, 1000))  # the process that had the marks has ended
-    assert [year_of(home, one) for one in HOME] == [{"m11": 7_000, **SHARES}] * 2
+    for one in HOME:
+        home.merge_parts("year", one, "2025", ZONE, {"o20251120": Part(4_000, None), "o20251122": None}, "GBP")
     move(home, device(home), "rowan", "2025-11-22")
-    drain(home)
-    moved_on = {"o20251101": 1_000, "o20251110": 2_000, "o20251122": 4_000}
-    assert [year_of(home, one) for one in HOME] == [{"m11": 7_000, **moved_on}] * 2
+    assert [year_of(home, one) for one in HOME] == [{"m11": 7_000, **MOVED_ON}] * 2
+
+
+@pytest.mark.parametrize("device_id", HOME)
+def test_a_year_that_was_written_before_there_were_shares_loses_nothing(home: Store, device_id: str) -> None:
+    home.merge_parts("year", device_id, "2025", ZONE, dict.fromkeys(SHARES), "GBP")
+    assert year_of(home, device_id) == {"m11": 7_000}
+    for household, wh in (("acacia", 1_000), ("birch", 2_000), ("willow", 4_000)):
+        stay = seen_by(device(home, device_id), household)
+        assert stay
+        found = reader(home).energy(stay, "year", "2025")
+        assert found
+        assert {name: part.import_wh for name, part in found.parts.items()} == {"m11": wh}
+
+
+def test_a_second_meter_that_is_new_after_a_move_tells_each_household_its_days(either: Store) -> None:
+    either.put_device(Device(CAD, ZONE, household="acacia", name="Villa", tariff="", longest_interval_s=HALF_HOUR))
+    for household, day in (("birch", "2025-11-10"), ("willow", "2025-11-20")):
+        move(either, device(either), household, day)
+    for number, wh in ((22, 4_000), (12, 2_000), (2, 1_000)):
+        at = FIRST + number * DAY_S
+        ingest_intervals(either, [Interval(GAS, at, at + HALF_HOUR, wh, None)], NOW, ZONE)
+        drain(either)
+    gas = device(either, GAS)
+    assert [(one.household, one.name) for one in occupancies(gas)] == [("acacia", ""), ("birch", ""), ("willow", "")]
+    assert year_of(either, GAS) == {"m11": 7_000, **SHARES}
+    assert [*differences(either, gas)] == []
+    for household, wh in (("acacia", 1_000), ("birch", 2_000), ("willow", 4_000)):
+        assert either.household_devices(household) == [*HOME]
+        stay = seen_by(gas, household)
+        assert stay
+        found = reader(either).energy(stay, "year", "2025")
+        assert found
+        assert found.total.import_wh == wh
+
+
+def test_a_second_meter_that_took_part_in_later_moves_alone_has_the_earlier_ones(either: Store) -> None:
+    either.put_device(Device(CAD, ZONE, household="acacia"))
+    move(either, device(either), "birch", "2025-11-10")
+    either.put_device(Device(GAS, ZONE, former='[["birch","2025-11-10","2025-11-19","Our gas","","T"]]'))
+    either.put_device(moved(device(either), "willow", "2025-11-20"))
+    told = [(*one[:3], one.name, one.tariff) for one in occupancies(device(either, GAS))]
+    assert told == [
+        ("acacia", "1970-01-01", "2025-11-09", "", ""),
+        ("birch", "2025-11-10", "2025-11-19", "Our gas", "T"),
+        ("willow", "2025-11-20", "2199-12-31", "", ""),
+    ]
 
 
 def test_verify_names_a_wrong_share_and_rebuild_mends_it(home: Store) -> None:
@@ -238,6 +301,7 @@ def test_an_erasure_takes_the_share_and_its_proof_looks_for_one(home: Store) -> 
 
 def test_the_share_of_an_open_month_waits_and_is_shown(home: Store) -> None:
     move(home, device(home), "rowan", "2025-11-22")
+    home.merge_parts("year", CAD, "2025", ZONE, {"o20251120": Part(4_000, None), "o20251122": None}, "GBP")
     ended, still_open = (instant(f"2025-{day}T12:00:00Z") for day in ("12-01", "11-30"))
     wrong = [line for line in differences(home, device(home), ended) if " year " in line]
     assert [line.split(":")[0] for line in wrong] == [f"{CAD} year 2025 {one}" for one in ("o20251120", "o20251122")]

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import stat
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -32,13 +33,13 @@ from aggregator.erasure.erasing import erasing
 from aggregator.erasure.erasure_plan import make_plan
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
-from aggregator.store.occupancies import moved
+from aggregator.store.occupancies import moved, seen_by
 from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.tariffs.rates import Series
 from aggregator.tariffs.tariff import tariff_from_json
-from aggregator.waterfall.pricing import change_tariff, move, shown
+from aggregator.waterfall.pricing import change_tariff, move, note_change, shown
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.access import visible_device
 from dashboard.accounts.api_keys import SCOPES, ApiKeys
@@ -372,6 +373,20 @@ def test_a_former_household_is_told_no_half_hourly_price_of_later_days(home: Hom
     own = visible_device(home.store, of("willow")(home), CAD, homes.NOW)
     assert own
     assert [len(data.rates(own, day)) for day in ("2026-11-18", "2026-11-19")] == [48, 0]
+
+
+def test_each_household_reads_whether_its_own_days_have_the_new_costs(home: Home) -> None:
+    new = tariff("0.50", "0")
+    note_change(home.store, device(home.store), new, int(time.time()))
+    change_tariff(home.store, device(home.store), new)
+    charts = [("day", DAYS[-1]), ("month", "2026-11")]
+    for household, told in (("acacia", [True] * 2), ("willow", [False] * 2), ("willow", [True] * 2)):
+        own = seen_by(device(home.store), household)
+        assert own
+        data = CachedReads(home.store, open_cache(Flask("one"), ""), lambda: homes.NOW)
+        assert [data.is_repriced(own, *chart) for chart in charts] == told
+        if household == "willow":
+            drain(home.store)
 
 
 def test_one_device_has_one_currency(home: Home) -> None:

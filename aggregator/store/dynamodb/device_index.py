@@ -17,7 +17,7 @@ from itertools import chain
 from secrets import SystemRandom, token_hex
 from typing import Any
 
-from aggregator.core.documents import Device, at_home
+from aggregator.core.documents import Device
 from aggregator.core.errors import Damaged, StoreAway
 from aggregator.core.readings import sender_of
 from aggregator.store import search
@@ -26,6 +26,7 @@ from aggregator.store.dynamodb.concurrent_steps import TRIES
 from aggregator.store.dynamodb.dynamo_client import ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, intact
+from aggregator.store.occupancies import at_home
 from aggregator.store.stored_records import INDEX
 
 LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}

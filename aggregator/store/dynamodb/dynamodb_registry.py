@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from aggregator.core.documents import Device, at_home
+from aggregator.core.documents import Device
 from aggregator.core.errors import Damaged, StoreAway
 from aggregator.core.live import Live, merged_live
 from aggregator.store import search
@@ -26,6 +26,7 @@ from aggregator.store.dynamodb.live_and_records import (
     unpack_live,
 )
 from aggregator.store.dynamodb.read_view import Reader, ReadView, erase_names, intact, unpacked
+from aggregator.store.occupancies import at_home
 from aggregator.store.port import Answer, LeaveOut, name_once
 from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was
 from aggregator.tariffs.rates import Series

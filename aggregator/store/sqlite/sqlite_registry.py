@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 import orjson
 
-from aggregator.core.documents import Device, at_home
+from aggregator.core.documents import Device
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import FOR_EVER, HALF_HOUR
 from aggregator.store import search
+from aggregator.store.occupancies import at_home
 from aggregator.store.port import Answer, Backlog, Change, LeaveOut, name_once
 from aggregator.store.sqlite.sqlite_file import RESTORE, SqliteFile
 from aggregator.store.sqlite.sqlite_schema import INTACT, check_value, given, intact

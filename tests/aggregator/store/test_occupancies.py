@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part, add
 from aggregator.core.registers import parse_overrides
-from aggregator.store.occupancies import households, moved, occupancies, own_days, parts_above, seen_by, tariff_text_on
+from aggregator.store.occupancies import (
+    households,
+    moved,
+    occupancies,
+    own_days,
+    parts_above,
+    seen_by,
+    stays,
+    tariff_text_on,
+)
 from tests.budgets import examples
 
 ZONE = "Australia/Lord_Howe"
@@ -62,6 +71,8 @@ def test_every_day_belongs_to_one_occupancy_and_costs_by_its_tariff(device: Devi
     for day in CALENDAR:
         owners = [one for one in occupancies(device) if one.first <= day <= one.last]
         assert [one.tariff for one in owners] == [tariff_text_on(device, day)]
+        told = [tariff_text_on(stay, day) for one in {*households(device)} for stay in stays(device, one)]
+        assert [text for text in told if text] == [one.tariff for one in owners if one.household]  # its own days alone
 
 
 def test_the_parts_of_a_shared_month_add_up_to_it() -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from aggregator.core.documents import Device
 from aggregator.core.periods import FOR_EVER, Window
+from aggregator.erasure.erasure_plan import without_household
 from aggregator.store.collections import HOME, MARKS
-from aggregator.store.occupancies import erased_spans, occupancies, without_household
+from aggregator.store.occupancies import erased_spans, occupancies
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit, Who
 from dashboard.accounts.provision_rows import Refusal, read_rows

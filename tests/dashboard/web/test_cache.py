@@ -25,10 +25,9 @@ from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway
 from aggregator.core.periods import FOR_EVER, Window
 from aggregator.core.status import Status
-from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, Resident
+from aggregator.erasure.erasure_plan import ErasedStay, ErasurePlan, Resident, without_household
 from aggregator.erasure.erasure_rules import cache_key, forget_cached
 from aggregator.intake.device_status import put_statuses
-from aggregator.store.occupancies import without_household
 from aggregator.store.port import Store
 from aggregator.tariffs.tariff import tariff_from_text
 from aggregator.waterfall.pricing import change_tariff, note_change, tariff_to_text

@@ -18,7 +18,7 @@ from aggregator.core.documents import Device, Document, Part
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import Window
 from aggregator.core.readings import Interval, Reading
-from aggregator.erasure.erasure_plan import ErasedStay
+from aggregator.erasure.erasure_plan import ErasedStay, without_household
 from aggregator.erasure.erasure_rules import erase_device_records
 from aggregator.intake.imports import import_records, importing
 from aggregator.intake.imports.import_records import (
@@ -36,7 +36,6 @@ from aggregator.intake.imports.import_report import summary
 from aggregator.intake.ingest import ingest, ingest_intervals, registered
 from aggregator.store import Store
 from aggregator.store.collections import IMPORTS
-from aggregator.store.occupancies import without_household
 from aggregator.waterfall.retention import sweep
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
