@@ -326,7 +326,7 @@ def test_a_new_tariff_prices_no_day_of_the_household_before(home: Home) -> None:
 
 def test_each_household_reads_whether_its_own_days_have_the_new_costs(home: Home) -> None:
     new = tariff("0.50", "0")
-    note_change(home.store, device(home.store), new, homes.NOW)
+    note_change(home.store, device(home.store), new, home.store.now())
     change_tariff(home.store, device(home.store), new)
     charts = [("day", DAYS[-1]), ("month", "2026-11")]
     for household, told in (("acacia", [True] * 2), ("willow", [False] * 2), ("willow", [True] * 2)):
