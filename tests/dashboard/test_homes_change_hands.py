@@ -8,7 +8,6 @@ import csv
 import io
 import json
 import stat
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -377,7 +376,7 @@ def test_a_former_household_is_told_no_half_hourly_price_of_later_days(home: Hom
 
 def test_each_household_reads_whether_its_own_days_have_the_new_costs(home: Home) -> None:
     new = tariff("0.50", "0")
-    note_change(home.store, device(home.store), new, int(time.time()))
+    note_change(home.store, device(home.store), new, home.store.now())
     change_tariff(home.store, device(home.store), new)
     charts = [("day", DAYS[-1]), ("month", "2026-11")]
     for household, told in (("acacia", [True] * 2), ("willow", [False] * 2), ("willow", [True] * 2)):
