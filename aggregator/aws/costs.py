@@ -15,7 +15,7 @@ from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.money import Cost
 from aggregator.core.periods import DAY_S, HALF_HOUR, RETENTION_DAYS
 from aggregator.core.readings import Reading
-from aggregator.store.dynamodb import document_items, items, live_and_records
+from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.items import Item, item_size, number, read_units, text, write_units
 
 REGION = "us-east-1"
@@ -130,9 +130,11 @@ def is_table(row: CostRow) -> bool:
 
 def live_size() -> int:
     """Return the size of a live state with all its arrivals."""
+    from aggregator.store.dynamodb.live_and_records import pack_live  # boto3 takes a while to load
+
     at = 1_790_000_011
     before = (Arrival(at, at + 1),) * REMEMBERED
-    return item_size(live_and_records.pack_live(Live(_DEVICE, at, at + 1, 431, 12_345_678, None, None, before)))
+    return item_size(pack_live(Live(_DEVICE, at, at + 1, 431, 12_345_678, None, None, before)))
 
 
 def device_size(plan: Plan) -> int:

@@ -47,7 +47,9 @@ class Site:
 @pytest.fixture
 def site(store: Store) -> Iterator[Site]:
     with mail_server() as post:
-        yield Site(store, post)
+        opened = Site(store, post)
+        yield opened
+        opened.sent()  # before the store is closed
 
 
 def test_a_mailed_link_leads_to_a_new_password(site: Site, store: Store) -> None:
