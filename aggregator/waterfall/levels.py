@@ -95,10 +95,9 @@ def _pieces_of(own: Sequence[Change], together: int) -> Iterator[list[Change]]:
     elif own[0].table == READINGS:
         starts = {int(change.key): change for change in own}
         ordered = sorted(starts)
-        spans = list(clusters(ordered, together))
-        most = MOST_SPANS if together > TOGETHER else 1
-        for place in range(0, len(spans), most):
-            (first, _), (_, last) = spans[place], spans[min(place + most, len(spans)) - 1]
+        spans = clusters(ordered, together)
+        for some in _groups(spans, together) if together > TOGETHER else ([span] for span in spans):
+            first, last = some[0][0], some[-1][1]
             yield [starts[start] for start in ordered[bisect_left(ordered, first) : bisect_right(ordered, last)]]
     else:
         for place in range(0, len(own), DOCUMENTS):
@@ -128,9 +127,10 @@ def _propagate_readings(
     run = runs.pop(device.device_id, None) or (steady_run(store, device, since) if is_live else None)
     longer = continued(store, device, run) if run and since > run.last.at else None
     if longer is None:
-        spans = deque(clusters(sorted(map(int, keys)), together))
-        while spans:
-            _propagate_evidence(store, device, *spans.popleft(), spans)
+        for some in _groups(clusters(sorted(map(int, keys)), together), together):
+            spans = deque(some)
+            while spans:
+                _propagate_evidence(store, device, *spans.popleft(), spans)
         return
     new, days = longer
     for day, halves in days.items():
@@ -157,11 +157,26 @@ def clusters(starts: Sequence[int], together: int = TOGETHER) -> Iterator[tuple[
             first = following
 
 
+def _groups(spans: Iterable[tuple[int, int]], together: int) -> Iterator[list[tuple[int, int]]]:
+    """Yield neighbouring spans in groups: at most MOST_SPANS of them, and `together` blocks in all."""
+    group, blocks = list[tuple[int, int]](), 0
+    for first, last in spans:
+        own = (last - first) // HALF_HOUR + 1
+        if group and (len(group) == MOST_SPANS or blocks + own > together):
+            yield group
+            group, blocks = [], 0
+        group.append((first, last))
+        blocks += own
+    if group:
+        yield group
+
+
 def _propagate_evidence(store: Store, device: Device, first: int, last: int, following: deque[tuple[int, int]]) -> None:
     """Update days after a change of the blocks from `first` to `last`, and of the following ones that it reaches."""
     affected = RecomputeWindow(store, device, first, last)
-    while following and affected.changed and following[0][0] < affected.hours(affected.changed).end:
-        _, last = following.popleft()
+    while following and affected.changed and following[0][0] < (end := affected.hours(affected.changed).end):
+        while following and following[0][0] < end:
+            _, last = following.popleft()
         affected = RecomputeWindow(store, device, first, last)
     if affected.changed:
         _replace(store, device, affected, affected.changed)

@@ -17,7 +17,7 @@ from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
 from aggregator.store.port import Change
-from aggregator.waterfall.levels import APART, TOGETHER, Step, clusters, pieces, propagate, steps
+from aggregator.waterfall.levels import APART, IN_BULK, TOGETHER, Step, clusters, pieces, propagate, steps
 from aggregator.waterfall.verify import differences, rezone
 from aggregator.waterfall.worker import drain, settle_once
 from dashboard.web.cache import open_cache
@@ -141,6 +141,29 @@ def test_rare_readings_are_computed_together(store: Store) -> None:
     drain(counting)
     assert counting.calls["merge_parts"] < 3 * 30 * 11  # each day about once, and once into its month
     assert sum(load_document(store, "year", year).total.import_wh or 0 for year in ("2026", "2027")) == 9000 * 11
+
+
+class RecordingStore(CountingStore):
+    """A store that records how long the spans are whose readings are asked for, in blocks."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.spans: list[int] = []
+
+    def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
+        self.spans.append((last - first) // HALF_HOUR)
+        return self._store.readings(device_id, first, last)
+
+
+def test_a_long_dense_history_is_computed_in_short_spans(store: Store) -> None:
+    send(store, history("d", 24 * 30))
+    recording = RecordingStore(store)
+    drain(recording)
+    assert max(recording.spans) < 2 * IN_BULK
+    recording.spans.clear()
+    keys = [str(START + HALF_HOUR * number) for number in range(48 * 30)]
+    propagate(recording, Step("day", "readings"), [Change(0, "readings", "d", key) for key in keys])
+    assert max(recording.spans) < 2 * IN_BULK
 
 
 # Clusters of blocks
