@@ -4,6 +4,7 @@ import logging
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from decimal import Decimal
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -224,11 +225,12 @@ class DynamoRegistry:
         """Return the prices of the UTC half hours that start from `first` to `last`, both included."""
         span = document_items.span(first, last)
         days = self._reader.between("prices", device_id, *span, is_consistent=self._view.is_consistent)
-        found = Series({}, {})
+        imported, exported = dict[int, Decimal](), dict[int, Decimal]()
         for item in days:
             own = intact(partial(document_items.unpack_prices, first=first, last=last), item)
-            found = Series({**found.import_prices, **own.import_prices}, {**found.export_prices, **own.export_prices})
-        return found
+            imported.update(own.import_prices)
+            exported.update(own.export_prices)
+        return Series(imported, exported)
 
     def put_prices(self, device_id: str, series: Series) -> None:
         """Add prices, or replace the prices of the same half hours."""
