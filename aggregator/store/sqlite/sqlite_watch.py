@@ -6,9 +6,10 @@ without an error. Its own numbers tell (https://www.sqlite.org/fileformat2.html,
 - The index (`-shm`) counts the frames of the log (`-wal`), and the log is never shorter. What shortens it on purpose
   first sets the count to 0.
 - Where a cut log has grown again, it has zeros instead of its head, or of the last frame that was seen before.
-- Page 1 of the file counts its pages, and the file is never shorter, unless a checkpoint is under way.
-- Page 1 names the journal mode, and counts changes and pages. A backup that was written over the file has another mode,
-  an older `cp` of it has fewer changes or pages.
+- Page 1 of the file counts its pages. A page that the file lacks is in a frame of the log that was not copied: it came
+  while a reader needed the state before it. So the file never shrinks below this count.
+- Page 1 names the journal mode, and numbers the schema (VACUUM adds 1, and changes nothing else that only grows), the
+  changes and the pages. A backup that was written over the file has another mode, an older `cp` a smaller number.
 
 Not seen: a cut from the last frame on that this process saw, where a transaction fills the gap before the next look; a
 `cp` with the same page 1; a cut while no process has the store open.
@@ -22,7 +23,8 @@ from errno import ENOENT
 
 Identity = tuple[int, int]  # device, inode
 _INDEX = struct.Struct("=14xHI76xI28xI")  # page size, frames; frames copied to the file, frames to copy
-_PAGE_1 = struct.Struct(">18xH4xII60xI")  # journal mode, changes, pages, changes at which the pages were counted
+# Journal mode, changes, pages, number of the schema, changes at which the pages were counted
+_PAGE_1 = struct.Struct(">18xH4xII8xI48xI")
 _IS_LOGGED = 0x0202  # the journal mode with a log; no process can leave it while another one has the file open
 _LOG_HEAD, _FRAME_HEAD = 32, 24  # bytes
 _NOTHING = bytes(4)
@@ -38,7 +40,7 @@ class FileWatch:
         self._path, self._log, self._index = path, f"{whole}-wal", f"{whole}-shm"
         self._identities = {path: _identity(_stat(path))}
         self._descriptors: dict[str, int] | None = None  # None while the file alone is watched
-        self._frames, self._page_1, self._written = 0, (0, 0), (0, 0)
+        self._frames, self._page_1, self._written = 0, (0, 0, 0), (0, 0)
 
     def begin(self) -> None:
         """Watch the log too, which SQLite keeps until the last process closes the store. Raises OSError."""
@@ -103,18 +105,20 @@ class FileWatch:
         return ""
 
     def _file_fault(self, file: os.stat_result, index: bytes, descriptors: Mapping[str, int]) -> str:
-        written, seen = (file.st_size, file.st_mtime_ns), self._page_1  # before page 1 is read: other threads look too
+        # before page 1 is read: other threads look too
+        written, seen, (length, _) = (file.st_size, file.st_mtime_ns), self._page_1, self._written
         if written == self._written:
             return ""
-        size, _, in_file, begun_with = _INDEX.unpack(index)
-        mode, changes, pages, counted_at = _PAGE_1.unpack(os.pread(descriptors[self._path], _PAGE_1.size, 0))
-        if in_file == begun_with and changes == counted_at and file.st_size < pages * _page_size(size):
+        size, frames, in_file, begun_with = _INDEX.unpack(index)
+        mode, changes, pages, schema, counted_at = _PAGE_1.unpack(os.pread(descriptors[self._path], _PAGE_1.size, 0))
+        missing = pages * _page_size(size) - file.st_size if changes == counted_at else 0
+        has_shrunk = schema == seen[0] and file.st_size < length
+        if missing > 0 and (has_shrunk or (in_file == begun_with and missing > (frames - in_file) * _page_size(size))):
             return f"{self._path} {CUT}"
-        if mode != _IS_LOGGED or (changes, pages) < seen:
+        if mode != _IS_LOGGED or (schema, changes, pages) < seen:
             return f"{self._path} {OVERWRITTEN}"
-        self._page_1 = changes, pages
         if in_file == begun_with:
-            self._written = written
+            self._page_1, self._written = (schema, changes, pages), written
         return ""
 
     def _opened(self) -> dict[str, int] | None:

@@ -5,10 +5,13 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from aggregator.core.errors import StoreReplaced
 from aggregator.core.readings import Reading
@@ -107,6 +110,13 @@ def cut_file(path: Path) -> None:
     os.truncate(path, path.stat().st_size - 5000)
 
 
+def cut_file_beside_a_log(path: Path) -> None:
+    carried_over(path)
+    with closing(SqliteStore(str(path))) as store:
+        store.put_record("notes", "a", "is not in the file yet")
+    os.truncate(path, path.stat().st_size - 50_000)
+
+
 PARTS = [
     (cut_log, "-wal was cut"),
     (cut_end_of_log, "-wal was cut"),
@@ -114,6 +124,7 @@ PARTS = [
     (replaced_log, "-wal was deleted, moved or replaced"),
     (deleted_index, "-shm was deleted, moved or replaced"),
     (cut_file, " was cut"),
+    (cut_file_beside_a_log, " was cut"),
 ]
 
 
@@ -142,6 +153,17 @@ def test_a_read_of_a_file_that_was_cut_names_it_and_ends_no_process(tmp_path: Pa
             os.truncate(path, 100_000)
             with pytest.raises(StoreReplaced, match=r"wattfall\.db was cut while it was in use"):
                 second.records("notes")
+
+
+def test_a_file_that_loses_a_page_beside_a_long_log_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    with closing(filled(path)) as store:
+        carried_over(path)
+        store.check()
+        store.put_record("notes", "a", "is not in the file yet" * 5000)
+        os.truncate(path, path.stat().st_size - 5000)
+        with pytest.raises(StoreReplaced, match=r"wattfall\.db was cut while it was in use"):
+            store.mark("day", "d", AGAIN)
 
 
 @pytest.mark.parametrize("fault", [cut_log, cut_end_of_log, deleted_log, replaced_log, deleted_index])
@@ -203,3 +225,38 @@ def test_an_untouched_file_passes_the_check(tmp_path: Path) -> None:
     store.check()
     store.close()
     store.check()
+
+
+# What a program does with an open store: to its own file, as other processes of Wattfall do
+WRITES = {
+    "grow": lambda other: other.execute("INSERT INTO notes VALUES (NULL, zeroblob(20000))"),
+    "write the newest again": lambda other: other.execute(
+        "UPDATE notes SET body = randomblob(20000) WHERE key = (SELECT max(key) FROM notes)"
+    ),
+    "shrink": lambda other: other.execute("DELETE FROM notes WHERE key % 3 > 0"),
+    "carry over": lambda other: other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall(),
+    "write anew": lambda other: other.execute("VACUUM"),
+}
+READS = ("begin to read", "end to read")
+
+
+@given(st.lists(st.sampled_from([*WRITES, *READS]), max_size=40))
+@example(["grow", "begin to read", "write the newest again", "carry over"])  # the file lacks its last page
+def test_whatever_others_read_write_and_carry_over_passes_the_check(works: list[str]) -> None:
+    with TemporaryDirectory() as folder, closing(SqliteStore(f"{folder}/wattfall.db")) as store:
+        path = f"{folder}/wattfall.db"
+        with closing(connected(path)) as writer, closing(connected(path)) as reader:
+            writer.execute("CREATE TABLE notes (key INTEGER PRIMARY KEY, body BLOB)")
+            for work in works:
+                if work in WRITES:
+                    with suppress(sqlite3.OperationalError):  # a reader is in the way
+                        WRITES[work](writer)
+                else:
+                    reader.rollback()
+                    if work == "begin to read":
+                        reader.execute("BEGIN").execute("SELECT count(*) FROM notes").fetchall()
+                store.check()
+
+
+def connected(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=0, isolation_level=None)
