@@ -221,7 +221,8 @@ class Audit:
     def log_head(self) -> None:
         """Write the head to the log, which is kept elsewhere than the store."""
         head = self.head()
-        log.info("head %s; `wattfall audit --check %s` proves that nothing before was rewritten", head, head)
+        if head != Head():
+            log.info("head %s; `wattfall audit --check %s` proves that nothing before was rewritten", head, head)
 
     def _listed(
         self, place: str, low: str, high: str, is_asked: Callable[[Entry], bool], at_once: int = PAGE
