@@ -22,11 +22,12 @@ from aggregator.intake.claims import VALID_S
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
 from aggregator.store import all_devices, new_entry, search
-from aggregator.store.occupancies import has_past, moved
+from aggregator.store.occupancies import has_past, moved, returned
 from aggregator.support.actions import make_code, record_device, record_token
 from aggregator.support.audit import Audit
 from aggregator.tariffs.gas import Conversion, conversion_of
-from aggregator.waterfall.pricing import change_conversion, move
+from aggregator.waterfall.levels import move, take_back
+from aggregator.waterfall.pricing import change_conversion
 from aggregator.waterfall.verify import change_device
 from aggregator.waterfall.worker import drain
 
@@ -162,18 +163,20 @@ def _conversion(device: Device, value: str | None, first_day: str | None, factor
 
 @device.command("move")
 @click.argument("device_id", metavar="DEVICE")
-@click.option(
-    "--to", "household", required=True, metavar="ID", help="The household that moves in; - for an empty home."
-)
+@click.option("--to", "household", metavar="ID", help="The household that moves in; - for an empty home.")
 @click.option("--from", "first_day", required=True, metavar="DAY", help="Its first whole day there, local.")
+@click.option("--undo", is_flag=True, help="Take back the newest move, made for that day by mistake.")
 @with_store
 @click.pass_obj
-def device_move(settings: Settings, device_id: str, household: str, first_day: str) -> None:
+def device_move(settings: Settings, device_id: str, household: str | None, first_day: str, *, undo: bool) -> None:
     """Give a device and its second meters to another household, from a day on.
 
     Each household sees its own days only. The new one names its home and sets its tariff anew; the days before keep
-    the tariff of their own household.
+    the tariff of their own household. With --undo the household before has its days, its name and its tariff again, and
+    what the other one set for this home is gone.
     """
+    if undo == bool(household):
+        raise ConfigurationError("name the household that moves in (--to), or take a move back (--undo)")
     store, now = opened(settings), int(time.time())
     device = find_device(store, device_id)
     if device.is_second_meter:
@@ -182,9 +185,14 @@ def device_move(settings: Settings, device_id: str, household: str, first_day: s
     if periods.check_period("day", first_day) > periods.day_of(now, device.timezone):
         raise ConfigurationError(f"{first_day} is still to come; move the device on that day")
     household = "" if household == "-" else household
-    after = moved(device, household, first_day)
-    record_device(Audit(store, settings.audit_secrets), operator(), device, after, f"device moved: {first_day}", now)
-    move(store, device, household, first_day)
+    after = returned(device, first_day) if household is None else moved(device, household, first_day)
+    reason = f"device {'moved back' if undo else 'moved'}: {first_day}"
+    record_device(Audit(store, settings.audit_secrets), operator(), device, after, reason, now)
+    if household is None:
+        if not take_back(store, device, first_day):
+            raise ConfigurationError(f"the newest move of {device_id} is not of {first_day}; nothing is changed")
+    else:
+        move(store, device, household, first_day)
     drain(store)
     click.echo(console.device_line(find_device(store, device_id)))
 

@@ -28,11 +28,9 @@ from aggregator.store.occupancies import (
     ErasedSpan,
     Occupancy,
     erased_spans,
-    erased_text,
-    former_text,
     occupancies,
+    registry_text,
     seen_instants,
-    stay_spans,
 )
 from aggregator.store.port import Store
 
@@ -106,6 +104,11 @@ def make_plan(store: Store, household: str, *, may_be_empty: bool = False) -> Er
     return ErasurePlan(household, tuple(stays), people)
 
 
+def stay_spans(device: Device, household: str) -> list[Window]:
+    """Return the times in which a household lived at the home of a device."""
+    return [seen_instants(replace(device, seen=one.days)) for one in occupancies(device) if one.household == household]
+
+
 def without_household(device: Device, spans: Iterable[Window], now: int) -> Device:
     """Return a device that has forgotten who lived there in some spans; their evidence counts as erased at `now`."""
     gone = {Window(*one) for one in spans}
@@ -120,8 +123,8 @@ def without_household(device: Device, spans: Iterable[Window], now: int) -> Devi
     left = [one for one in overrides if not any(span.start < one.at < span.end for span in gone)]
     changed = replace(
         device,
-        former=former_text(former),
-        erased=erased_text(erased),
+        former=registry_text(former),
+        erased=registry_text(erased),
         exchange_overrides=overrides_text(tuple(left)),
     )
     if is_gone(occupancies(device)[-1]):

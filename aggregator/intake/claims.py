@@ -30,7 +30,7 @@ from aggregator.intake.device_status import note_look
 from aggregator.store.collections import CLAIMS, CLAIMS_NEWEST, update_record
 from aggregator.store.occupancies import has_past, occupancies
 from aggregator.store.port import Store
-from aggregator.waterfall.pricing import move
+from aggregator.waterfall.levels import move
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # without what is mistaken for another: 0 O 1 I L
 GROUPS, GROUP = 3, 4  # XXXX-XXXX-XXXX

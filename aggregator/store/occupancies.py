@@ -77,7 +77,7 @@ def _with_earlier(own: str, of_home: str) -> str:
     """Return the occupancies before of a second meter, and of its home those before them, without name and tariff."""
     known = _parsed(own)
     earlier = [one._replace(name="", tariff="") for one in _parsed(of_home) if not known or one.first < known[0].first]
-    return former_text([*earlier, *known])
+    return registry_text([*earlier, *known])
 
 
 def moved(device: Device, household: str, first: str) -> Device:
@@ -89,29 +89,41 @@ def moved(device: Device, household: str, first: str) -> Device:
     *former, present = occupancies(device)
     if (household, first) == (present.household, present.first):
         return device
+    known = {"name": device.device_id, "household": present.household or Phrase("nobody"), "day": present.first}
     if household == present.household:
-        who = household or Phrase("nobody")
-        raise ConfigurationError(Phrase("{name} belongs to {household} already", name=device.device_id, household=who))
+        raise ConfigurationError(Phrase("{name} belongs to {household} already", **known))
     if first <= present.first:
-        text = Phrase(
-            "{name} belongs to {household} since {day}; name a later day",
-            name=device.device_id,
-            household=present.household or Phrase("nobody"),
-            day=present.first,
-        )
-        raise ConfigurationError(text)
+        raise ConfigurationError(Phrase("{name} belongs to {household} since {day}; name a later day", **known))
     if former and (former[-1].household, former[-1].first) == (present.household, present.first):
         present = former.pop()  # of a second meter whose sender has not moved: the move stopped between them
     former.append(present._replace(last=periods.shift("day", first, -1)))
-    erased = [_until(one, first, device.timezone) for one in _spans(device.erased)]
+    erased = registry_text(_until(one, first, device.timezone) for one in _spans(device.erased))
+    new = {"household": household, "occupied_from": first, "former": registry_text(former), "erased": erased}
+    return replace(device, **new, name="", tariff="")
+
+
+def returned(device: Device, first: str) -> Device:
+    """Return a device whose newest move, that on the day `first`, is taken back; as it is if there was none.
+
+    The household before has its days, name and tariff again; what the other one set is gone. Raises ConfigurationError
+    where evidence since is erased: the household before would never get these days.
+    """
+    *former, _ = occupancies(device)
+    if not former or former[-1].last != periods.shift("day", first, -1):
+        return device
+    own, erased = former.pop(), _spans(device.erased)
+    if own.household and any(one.end > periods.day_start(first, device.timezone) for one in erased):
+        raise ConfigurationError(f"data of {device.device_id} since {first} are erased; move it again, on a later day")
+    whole = {_until(one._replace(end=FOR_EVER), first, device.timezone): one._replace(end=FOR_EVER) for one in erased}
     return replace(
         device,
-        household=household,
-        occupied_from=first,
-        former=former_text(former),
-        erased=erased_text(erased),
-        name="",
-        tariff="",
+        household=own.household,
+        occupied_from="" if own.first == FIRST_DAY else own.first,
+        former=registry_text(former),
+        erased=registry_text(whole.get(one, one) for one in erased),
+        name=own.name,
+        postcode=own.postcode,
+        tariff=own.tariff,
     )
 
 
@@ -203,7 +215,7 @@ def parts_above(device: Device, level: str, period: str, document: Document | No
     """
     days = periods.days(periods.LEVELS[level].child, period)
     found: dict[str, Document | None] = {periods.part_in(level, period): document}
-    if occupancies(device)[0].days != (FIRST_DAY, LAST_DAY) and days[0] != days[1]:
+    if days[0] != days[1]:
         found |= dict.fromkeys(shares(days))
         for one in occupancies(device):
             own = common(days, one.days)
@@ -252,9 +264,8 @@ Item = TypeVar("Item", Reading, Interval, Status)
 
 
 def _until(span: ErasedSpan, first: str, zone: str) -> ErasedSpan:
-    """Return an erased time until somebody moves in, but no day before that of the erasure is given back."""
-    day = max(first, periods.day_of(span.at, zone))
-    return span._replace(end=min(span.end, max(span.start, periods.day_start(day, zone))))
+    """Return an erased time until somebody moves in, but nothing before the erasure is given back."""
+    return span._replace(end=min(span.end, max(span.start, periods.day_start(first, zone), span.at)))
 
 
 def is_kept(device: Device | None, one: Reading | Interval | Status) -> bool:
@@ -288,26 +299,15 @@ def has_past(device: Device) -> bool:
     return bool(device.former or device.erased)
 
 
-def stay_spans(device: Device, household: str) -> list[Window]:
-    """Return the times in which a household lived at the home of a device."""
-    return [seen_instants(replace(device, seen=one.days)) for one in occupancies(device) if one.household == household]
-
-
 @lru_cache(maxsize=4096)
 def _spans(text: str) -> tuple[ErasedSpan, ...]:
     return tuple(ErasedSpan(*row) for row in orjson.loads(text)) if text else ()
 
 
-def erased_text(spans: Iterable[ErasedSpan]) -> str:
-    """Return erased times as the registry stores them."""
-    rows = [[*one] for one in spans]
-    return orjson.dumps(rows).decode() if rows else ""
-
-
-def former_text(former: Iterable[Occupancy]) -> str:
-    """Return the occupancies before as the registry stores them."""
-    rows = [tuple(one) for one in former]
-    return orjson.dumps(rows).decode() if rows else ""
+def registry_text(rows: Iterable[Occupancy | ErasedSpan]) -> str:
+    """Return the occupancies before, or erased times, as the registry stores them."""
+    listed = [tuple(one) for one in rows]
+    return orjson.dumps(listed).decode() if listed else ""
 
 
 @lru_cache(maxsize=4096)

@@ -2,6 +2,8 @@
 
 A step is state-based: a change record names only the dirty key. The step reads the child's current state and sets the
 parts that depend on it. A repeated or needless step changes nothing, so it leaves no change record.
+
+A home that changes hands has its own step: what is shared anew is written at once, and the rest is marked.
 """
 
 import logging
@@ -18,10 +20,13 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Part
 from aggregator.core.energy import Evidence
 from aggregator.core.errors import Damaged
-from aggregator.core.periods import HALF_HOUR, Window
+from aggregator.core.periods import HALF_HOUR, LAST_DAY, Window
+from aggregator.core.readings import SECOND_METERS
+from aggregator.store import search
+from aggregator.store.occupancies import moved, occupancies, returned
 from aggregator.store.port import READINGS, Change, Store
 from aggregator.waterfall.gap_records import put_records, whole_gaps
-from aggregator.waterfall.pricing import PRICES, carry, currency_of, priced, whole_day
+from aggregator.waterfall.pricing import PRICES, carry, currency_of, mark_above, priced, whole_day
 from aggregator.waterfall.recompute_window import RecomputeWindow
 from aggregator.waterfall.retained_gaps import ComputedHalfHour, computed
 from aggregator.waterfall.retention import log_backfill
@@ -244,3 +249,50 @@ def _merge_priced(store: Store, device: Device, day: str, zone: str, halves: Map
     parts = priced(store, device, day, zone, whole_day(store, device, day, zone, halves))
     replaced = {name: None if part.is_empty else part for name, part in parts.items()}
     return store.merge_parts("day", device.device_id, day, zone, replaced, currency_of(device))
+
+
+# Homes change hands
+
+
+def move(store: Store, device: Device, household: str, first: str) -> None:
+    """Give a device and its second meters to another household from a local day on.
+
+    Raises ConfigurationError as `occupancies.moved` does.
+    """
+    search.check_labels(moved(device, household, first))
+    # The second meters come first, since they have their home from the last.
+    _change_hands(store, (*_second_meters(store, device), device), lambda one: moved(one, household, first), first)
+
+
+def take_back(store: Store, device: Device, first: str) -> bool:
+    """Take back the move of a device and its second meters on a local day; return whether there was one.
+
+    The same again completes one that stopped. Raises ConfigurationError as `occupancies.returned` does.
+    """
+    found = [one for one in (device, *_second_meters(store, device)) if returned(one, first) != one]
+    _change_hands(store, found, lambda one: returned(one, first), first)
+    return bool(found)
+
+
+def _second_meters(store: Store, device: Device) -> list[Device]:
+    return [one for suffix in SECOND_METERS if (one := store.device(f"{device.device_id}{suffix}"))]
+
+
+def _change_hands(store: Store, meters: Iterable[Device], change: Callable[[Device], Device], first: str) -> None:
+    """Store the meters of a home after a change of who lives there since a day; mark what to price and carry again."""
+    with store.transaction():
+        for before in meters:
+            after = change(before)
+            store.put_device(after)
+            days = [day for day in store.periods("day", after.device_id) if day >= first]
+            store.mark(PRICES, after.device_id, days)
+            mark_above(store, after)
+            ends = {one.last for each in (before, after) for one in occupancies(each)} - {LAST_DAY}
+            store.step(partial(_carry_shared, store, after, sorted(ends)))
+
+
+def _carry_shared(store: Store, device: Device, ends: Iterable[str]) -> None:
+    """Write the shares of the periods in which an occupancy has ended, or had: a household sees no other one's day."""
+    for level, row in periods.LEVELS.items():
+        for below in dict.fromkeys(periods.containing(row.child, "day", end) for end in ends) if row.child else ():
+            carry(store, device, level, below)

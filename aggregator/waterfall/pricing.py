@@ -13,7 +13,7 @@ no document holds.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import orjson
 
@@ -21,11 +21,9 @@ from aggregator.core import periods
 from aggregator.core.documents import EMPTY, GAS, Device, Document, Part, add
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import NOTHING
-from aggregator.core.periods import HOUR, LAST_DAY
-from aggregator.core.readings import SECOND_METERS
-from aggregator.store import search
+from aggregator.core.periods import HOUR
 from aggregator.store.collections import TARIFF_BEFORE
-from aggregator.store.occupancies import Read, moved, occupancies, parts_above, tariff_text_on
+from aggregator.store.occupancies import Read, occupancies, parts_above, tariff_text_on
 from aggregator.store.port import Store
 from aggregator.tariffs.gas import Conversion, conversion_of, converted
 from aggregator.tariffs.rates import (
@@ -144,32 +142,6 @@ def tariff_before(store: Store, device: Device) -> str | None:
     body = store.record(TARIFF_BEFORE.of(), device.device_id)
     *change, before = orjson.loads(body) if body else [""]
     return before if change == [device.household, device.occupied_from, device.tariff] else None
-
-
-def move(store: Store, device: Device, household: str, first: str) -> None:
-    """Give a device and its second meters to another household from a local day on; mark what to price and carry again.
-
-    Raises ConfigurationError as `occupancies.moved` does.
-    """
-    search.check_labels(moved(device, household, first))
-    second = [one for suffix in SECOND_METERS if (one := store.device(f"{device.device_id}{suffix}"))]
-    with store.transaction():
-        # The second meters come first, since they have their home from the last.
-        for before in (*second, device):
-            after = moved(before, household, first)
-            store.put_device(after)
-            days = [day for day in store.periods("day", after.device_id) if day >= first]
-            store.mark(PRICES, after.device_id, days)
-            mark_above(store, after)
-            ends = {one.last for each in (before, after) for one in occupancies(each)} - {LAST_DAY}
-            store.step(partial(_carry_shared, store, after, sorted(ends)))
-
-
-def _carry_shared(store: Store, device: Device, ends: Iterable[str]) -> None:
-    """Write the shares of the periods in which an occupancy has ended: a household sees no day of the next one."""
-    for level, row in periods.LEVELS.items():
-        for below in dict.fromkeys(periods.containing(row.child, "day", end) for end in ends) if row.child else ():
-            carry(store, device, level, below)
 
 
 def carry(store: Store, device: Device, level: str, below: str) -> None:

@@ -30,7 +30,7 @@ from aggregator.store.occupancies import has_past, moved, occupancies
 from aggregator.store.port import Store
 from aggregator.support.actions import record_account, record_added, record_device
 from aggregator.support.audit import Audit, Who
-from aggregator.waterfall.pricing import move
+from aggregator.waterfall.levels import move
 from aggregator.waterfall.verify import change_device
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.provision_rows import NOBODY, Refusal, Row

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -30,49 +31,72 @@ from tests.aggregator.intake.brokers import MosquittoBroker, broker_in
 
 TICK_S = 10
 PATIENCE_S = 120
-MOST_SENT = 60_000
+DEVICES_A_SENDER = 2000
 QUIET_S = 10  # after so long nothing more comes
 TOPIC = "wattfall/+/readings"
 
 
-@dataclass
-class Fleet:
-    """Devices that send a reading every TICK_S over one connection, and what the broker has acknowledged of it."""
+class Sender:
+    """Devices that send over one connection, and what the broker has acknowledged of it."""
 
-    devices: int
-    port: int
-    sent: dict[int, Reading] = field(default_factory=dict)  # by message number, of which there are MOST_SENT
-    published: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, "fleet", protocol=paho.MQTTv5)
+    def __init__(self, port: int) -> None:
+        self.acknowledged: list[Reading] = []
+        self._waiting: dict[int, Reading] = {}  # by message number, which is used again once it is acknowledged
+        self._numbers = deque[int]()  # acknowledged in the client's own thread
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         self._client.max_inflight_messages_set(200)
         self._client.reconnect_delay_set(1, 2)
-        self._client.on_publish = lambda _client, _data, number, *_: self.published.append(number)
-        self._client.connect("127.0.0.1", self.port, clean_start=True)
+        self._client.on_publish = lambda _client, _data, number, *_: self._numbers.append(number)
+        self._client.connect("127.0.0.1", port, clean_start=True)
         self._client.loop_start()
+
+    def send(self, reading: Reading) -> None:
+        body = orjson.dumps(reading._asdict() | {"at": iso_utc(reading.at)})
+        number = self._client.publish(f"wattfall/{reading.device_id}/readings", body, 1).mid
+        if number in self._waiting:
+            self.settle()
+        assert number not in self._waiting, "more messages wait than have numbers"
+        self._waiting[number] = reading
+
+    def settle(self) -> int:
+        """Note what was acknowledged. Returns how many messages still wait."""
+        while self._numbers:
+            self.acknowledged.append(self._waiting.pop(self._numbers.popleft()))
+        return len(self._waiting)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Fleet:
+    """Devices that send a reading every TICK_S."""
+
+    def __init__(self, devices: int, port: int) -> None:
+        self.device_ids = [f"cad-{number:05d}" for number in range(devices)]
+        self.sent = 0
+        self._senders = [Sender(port) for _ in range(0, devices, DEVICES_A_SENDER)]
 
     def tick(self, at: int, chance: Random) -> None:
         """Every device sends the reading of an instant."""
-        for number in range(self.devices):
-            reading = Reading(f"cad-{number:04d}", at, chance.randrange(3000), 1_000_000 + (at + number) // 7, 0)
-            body = orjson.dumps(reading._asdict() | {"at": iso_utc(at)})
-            self.sent[self._client.publish(f"wattfall/{reading.device_id}/readings", body, 1).mid] = reading
-        assert len(self.sent) < MOST_SENT
+        for number, device_id in enumerate(self.device_ids):
+            reading = Reading(device_id, at, chance.randrange(3000), 1_000_000 + (at + number) // 7, 0)
+            self._senders[number // DEVICES_A_SENDER].send(reading)
+            self.sent += 1
 
     @property
     def acknowledged(self) -> list[Reading]:
         """The state of the broker."""
-        return [self.sent[number] for number in self.published]
+        return [reading for sender in self._senders for reading in sender.acknowledged]
 
     def close(self) -> None:
         """Wait until the broker has everything."""
         deadline = time.monotonic() + PATIENCE_S
-        while len(self.acknowledged) < len(self.sent):
+        while sum(sender.settle() for sender in self._senders):
             assert time.monotonic() < deadline, "some messages were never acknowledged to the devices"
             time.sleep(0.1)
-        self._client.disconnect()
-        self._client.loop_stop()
+        for sender in self._senders:
+            sender.close()
 
 
 @dataclass
@@ -176,10 +200,9 @@ def _send(
 
 def _wait_until_kept(store: Store, fleet: Fleet) -> None:
     """Wait until no message comes."""
-    wanted, before, since = len(fleet.sent), -1, time.monotonic()
-    devices = {reading.device_id for reading in fleet.sent.values()}
-    while before < wanted and time.monotonic() - since < QUIET_S:
-        kept = sum(len(store.readings(device_id, 0, 1 << 40)) for device_id in devices)
+    before, since = -1, time.monotonic()
+    while before < fleet.sent and time.monotonic() - since < QUIET_S:
+        kept = sum(len(store.readings(device_id, 0, 1 << 40)) for device_id in fleet.device_ids)
         if kept != before:
             before, since = kept, time.monotonic()
         time.sleep(0.5)
@@ -197,7 +220,7 @@ def _judged(store: Store, fleet: Fleet, kills: int, seconds: float) -> Result:
         device = store.device(device_id)
         found += len(list(differences(store, device, int(time.time())))) if device else 1
         wrong += _total(store, device_id, readings) != (readings[-1].import_wh or 0) - (readings[0].import_wh or 0)
-    return Result(len(fleet.sent), len(acknowledged), missing, found, wrong, kills, seconds)
+    return Result(fleet.sent, len(acknowledged), missing, found, wrong, kills, seconds)
 
 
 def _total(store: Store, device_id: str, readings: list[Reading]) -> int:

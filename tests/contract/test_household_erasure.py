@@ -44,8 +44,7 @@ from aggregator.store.occupancies import occupancies
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.support.audit_check import AuditCheck
-from aggregator.waterfall.levels import recompute
-from aggregator.waterfall.pricing import move
+from aggregator.waterfall.levels import move, recompute
 from aggregator.waterfall.verify import differences, rebuild
 from aggregator.waterfall.worker import drain
 from tests.aggregator.intake.imports.files import bring

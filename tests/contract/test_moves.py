@@ -5,6 +5,7 @@ The waterfall writes the shares as it carries a month into its year, and a move 
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Part, add
+from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S, HALF_HOUR
 from aggregator.core.readings import Interval
 from aggregator.erasure.erasing import erasing, remains
@@ -23,11 +25,12 @@ from aggregator.erasure.erasure_plan import make_plan
 from aggregator.intake.ingest import ingest_intervals
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.occupancies import moved, occupancies, seen_by, stays
+from aggregator.store.occupancies import erased_spans, moved, occupancies, returned, seen_by, stays
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support.audit import Audit
 from aggregator.tariffs.tariff import tariff_from_json
-from aggregator.waterfall.pricing import change_tariff, move
+from aggregator.waterfall.levels import move, take_back
+from aggregator.waterfall.pricing import change_tariff
 from aggregator.waterfall.verify import differences, rebuild
 from aggregator.waterfall.worker import drain
 from dashboard.web.cache import open_cache
@@ -95,10 +98,11 @@ Event = tuple[str, int, int]  # energy, a day and Wh; or a move, a day and nothi
 
 @st.composite
 def pasts(draw: st.DrawFn) -> list[Event]:
-    """Days with energy, moves in order, and the worker between them, mixed: energy comes also after the move."""
+    """Days with energy, moves in order, some taken back, and the worker, mixed: energy comes also after the move."""
     used = draw(st.lists(st.tuples(st.just("use"), st.integers(0, DAYS), st.integers(1, 9_999)), min_size=1))
     moves = [("move", day, 0) for day in sorted(draw(st.sets(st.integers(1, DAYS), max_size=5)))]
     events: list[Event] = [*used, *[("work", 0, 0)] * draw(st.integers(0, 3))]
+    events = draw(st.permutations([*events, *[("undo", 0, 0)] * draw(st.integers(0, 2))]))
     for one in moves:  # each after the one before
         least = max((place + 1 for place, event in enumerate(events) if event[0] == "move"), default=0)
         events.insert(draw(st.integers(least, len(events))), one)
@@ -117,6 +121,8 @@ def test_each_year_of_each_stay_is_the_sum_of_its_own_days(opened: Opened, event
                 use(store, number, wh)
             elif kind == "work":
                 drain(store)
+            elif kind == "undo":
+                take_back(store, device(store), device(store).occupied_from or "2025-11-02")
             else:
                 others = [one for one in ("", "a", "b", "c") if one != device(store).household]
                 give(store, chance.choice(others), day_of(number))
@@ -276,6 +282,68 @@ def test_a_second_meter_that_took_part_in_later_moves_alone_has_the_earlier_ones
         ("birch", "2025-11-10", "2025-11-19", "Our gas", "T"),
         ("willow", "2025-11-20", "2199-12-31", "", ""),
     ]
+
+
+def state_of(store: Store) -> list[object]:
+    """All that is stored of the home."""
+    documents = [store.documents(level, one, "2025", "2027") for level in periods.LEVELS for one in HOME]
+    told = [(each.period, each.parts, each.currency) for some in documents for each in some]
+    return [*map(store.device, HOME), *told, [store.household_devices(one) for one in ("willow", "rowan")]]
+
+
+def test_a_move_that_is_taken_back_leaves_nothing(home: Store) -> None:
+    before = state_of(home)
+    give(home, "a", "2025-11-22")
+    home.put_device(replace(device(home), name="Rowan House", postcode="ZZ1 1ZZ"))
+    home.put_device(replace(device(home, GAS), name="Their gas"))
+    drain(home)
+    assert state_of(home) != before
+    assert take_back(home, device(home), "2025-11-22")
+    drain(home)
+    assert state_of(home) == before
+    assert [[*differences(home, device(home, one))] for one in HOME] == [[], []]
+    assert not take_back(home, device(home), "2025-11-22")
+    assert state_of(home) == before
+
+
+def test_the_only_move_that_is_taken_back_leaves_nothing(either: Store) -> None:
+    either.put_device(Device(CAD, ZONE, household="acacia", name="Villa", longest_interval_s=HALF_HOUR))
+    either.put_device(Device(GAS, ZONE, name="Villa's gas", longest_interval_s=HALF_HOUR))
+    use(either, 12, 2_000)
+    drain(either)
+    before = state_of(either)
+    give(either, "birch", "2025-11-10")
+    drain(either)
+    assert take_back(either, device(either), "2025-11-10")
+    drain(either)
+    assert state_of(either) == before
+
+
+def test_taking_a_move_back_is_completed_by_the_same_again(home: Store) -> None:
+    before = state_of(home)
+    give(home, "b", "2025-11-22")
+    home.put_device(returned(device(home), "2025-11-22"))  # and then the process ended
+    assert take_back(home, device(home), "2025-11-22")
+    drain(home)
+    assert state_of(home) == before
+
+
+def test_a_home_without_its_household_is_erased_again_when_a_move_is_taken_back(home: Store) -> None:
+    [*erasing(home, Audit(home, []), make_plan(home, "willow"), NOW)]
+    before = device(home)
+    assert erased_spans(before)[-1].end == periods.FOR_EVER
+    for day in ("2026-12-01", "2027-02-01"):
+        move(home, device(home), "rowan", day)
+        assert erased_spans(device(home))[-1].end == NOW  # what came before is not given back, whichever day they name
+        assert take_back(home, device(home), day)
+        assert device(home) == before
+
+
+def test_a_move_is_not_taken_back_where_evidence_since_is_erased(home: Store) -> None:
+    move(home, device(home), "rowan", "2025-11-22")
+    [*erasing(home, Audit(home, []), make_plan(home, "rowan"), NOW)]
+    with pytest.raises(ConfigurationError, match="since 2025-11-22 are erased"):
+        take_back(home, device(home), "2025-11-22")
 
 
 def test_verify_names_a_wrong_share_and_rebuild_mends_it(home: Store) -> None:

@@ -15,7 +15,8 @@ from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store
 from aggregator.store.occupancies import Occupancy, moved, occupancies, seen_by
-from aggregator.waterfall.pricing import PRICES, move
+from aggregator.waterfall.levels import move
+from aggregator.waterfall.pricing import PRICES
 from tests.contract.conftest import Another
 
 ACACIA = Device("cad-0042", household="h1", name="12 Acacia Road", serial="GEO-1944Z", meter_point="1012345678901")

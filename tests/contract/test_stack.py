@@ -40,7 +40,8 @@ from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support.audit import Audit
 from aggregator.support.audit_check import AuditCheck
 from aggregator.tariffs.rates import Series
-from aggregator.waterfall.pricing import current, move
+from aggregator.waterfall.levels import move
+from aggregator.waterfall.pricing import current
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main

@@ -33,7 +33,7 @@ from aggregator.store import open_store
 from aggregator.store.collections import HOME, MARKS
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit, Who
-from aggregator.waterfall.pricing import move
+from aggregator.waterfall.levels import move
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.api_keys import ApiKeys
 from dashboard.accounts.users import SUPPORT, Passwords

@@ -30,7 +30,8 @@ from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.tariffs.tariff import tariff_from_text
-from aggregator.waterfall.pricing import move, tariff_to_text
+from aggregator.waterfall.levels import move
+from aggregator.waterfall.pricing import tariff_to_text
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.api_keys import SCOPES, ApiKeys
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User

@@ -38,7 +38,8 @@ from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.tariffs.rates import Series
 from aggregator.tariffs.tariff import tariff_from_json
-from aggregator.waterfall.pricing import change_tariff, move, note_change, shown
+from aggregator.waterfall.levels import move
+from aggregator.waterfall.pricing import change_tariff, note_change, shown
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.access import visible_device
 from dashboard.accounts.api_keys import SCOPES, ApiKeys

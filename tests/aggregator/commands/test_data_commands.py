@@ -248,9 +248,21 @@ def test_a_home_changes_hands_from_a_day_on() -> None:
     assert emptied.stdout == "cad-1\tEurope/London\t100000 W\n"
 
 
+def test_a_mistaken_move_is_taken_back() -> None:
+    wattfall("ingest", text=reading(import_wh=1))
+    wattfall("device", "set", "cad-1", "--household", "acacia", "--name", "Villa")
+    wattfall("device", "move", "cad-1", "--to", "willow", "--from", "2026-06-10")
+    back = wattfall("device", "move", "cad-1", "--undo", "--from", "2026-06-10")
+    assert back.stdout == "cad-1\tEurope/London\t100000 W\thousehold acacia\tname Villa\n"
+    assert "device moved back: 2026-06-10" in wattfall("audit", "--json").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
+        (("move", "cad-1", "--undo", "--from", "2026-06-10"), "the newest move of cad-1 is not of 2026-06-10"),
+        (("move", "cad-1", "--undo", "--to", "-", "--from", "2026-06-10"), "(--to), or take a move back (--undo)"),
+        (("move", "cad-1", "--from", "2026-06-10"), "(--to), or take a move back (--undo)"),
         (("set", "cad-1", "--household", "willow"), "`wattfall device move cad-1 --to ID --from DAY` gives it"),
         (("set", "cad-1", "--household", ""), "`wattfall device move cad-1 --to ID --from DAY` gives it"),
         (("move", "cad-1", "--to", "acacia", "--from", "2026-06-10"), "cad-1 belongs to acacia already"),

@@ -16,16 +16,15 @@ from aggregator.core.errors import StoreAway
 from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Reading
-from aggregator.erasure.erasure_plan import without_household
+from aggregator.erasure.erasure_plan import stay_spans, without_household
 from aggregator.intake import claims
 from aggregator.intake.claims import FRESH_S, LIVE, MOST_TRIES, NUMBER, VALID_S, WINDOW_S, Claim, NotFree, has_step
 from aggregator.intake.device_status import is_watched
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
-from aggregator.store.occupancies import stay_spans
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit
-from aggregator.waterfall.pricing import move
+from aggregator.waterfall.levels import move
 from dashboard.commands.main import main
 from tests.contract.conftest import MEMORY, in_memory, store_on
 

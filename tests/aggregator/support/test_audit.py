@@ -28,7 +28,7 @@ from aggregator.support.actions import look_up, record_device, record_import
 from aggregator.support.audit import GRANT_HOURS, Audit, Entry, Head, Who, grant, granted, withdraw
 from aggregator.support.audit_check import AuditCheck, parse_head
 from aggregator.support.audit_entry import ChainKeys, check_reason, decode, encode
-from aggregator.waterfall.pricing import move
+from aggregator.waterfall.levels import move
 from tests.contract.conftest import MEMORY, in_memory, store_on
 from tests.copies import damage_record
 

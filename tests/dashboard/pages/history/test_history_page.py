@@ -22,7 +22,7 @@ from aggregator.store.collections import IMPORT_JOBS
 from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
-from aggregator.waterfall.pricing import move
+from aggregator.waterfall.levels import move
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.users import SUPPORT, User
 from dashboard.pages.history import import_jobs

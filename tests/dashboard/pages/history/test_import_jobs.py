@@ -21,7 +21,7 @@ from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.support.audit_entry import Entry
-from aggregator.waterfall.pricing import move
+from aggregator.waterfall.levels import move
 from dashboard.accounts.users import SUPPORT
 from dashboard.pages.account.sign_in_page import demo_user
 from dashboard.pages.history import history_page, import_job, import_jobs

@@ -9,7 +9,7 @@ import pytest
 from aggregator.core.documents import Device
 from aggregator.store.port import Store
 from aggregator.support.audit import grant
-from aggregator.waterfall.pricing import move
+from aggregator.waterfall.levels import move
 from dashboard.accounts.users import SUPPORT, User
 from dashboard.charts.view import View
 from dashboard.pages.household import page
