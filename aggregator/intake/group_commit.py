@@ -1,12 +1,8 @@
-"""Many senders, one writer: they take turns, and what they send at the same time is committed together.
-
-`Turns` holds the messages of a feed. `GroupCommit` makes what threads of one process write durable by one write to the
-disk.
-"""
+"""Group commit: what threads of one process write at the same time is durable at once, by one write to the disk."""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from aggregator.core.errors import StoreAway
@@ -14,53 +10,6 @@ from aggregator.store.port import Store
 
 Message = TypeVar("Message")
 Answer = TypeVar("Answer")
-
-
-class Turns(Generic[Message]):
-    """Messages of senders who take turns, so that the many messages of one delay no other."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, deque[tuple[Message, int]]] = {}  # the next sender first
-        self._count = self._size = 0
-
-    def __len__(self) -> int:
-        """Return the number of waiting messages."""
-        return self._count
-
-    def many(self, most: int) -> list[str]:
-        """Return the senders whose messages have more than `most` bytes together."""
-        if self._size <= most:
-            return []
-        return [sender for sender, own in self._waiting.items() if sum(size for _, size in own) > most]
-
-    def of(self, sender: str) -> list[Message]:
-        """Return the messages of a sender."""
-        return [message for message, _ in self._waiting.get(sender, ())]
-
-    def drop(self, sender: str) -> None:
-        """Forget the messages of a sender."""
-        own = self._waiting.pop(sender, ())
-        self._count -= len(own)
-        self._size -= sum(size for _, size in own)
-
-    def add(self, sender: str, message: Message, size: int) -> None:
-        """Add a message of `size` bytes behind those of the same sender."""
-        self._waiting.setdefault(sender, deque()).append((message, size))
-        self._count += 1
-        self._size += size
-
-    def take(self, most: int, held: Collection[str] = ()) -> Iterator[Message]:
-        """Yield the next messages, one of each sender in turn but those held, until they have `most` bytes."""
-        size = 0
-        while size < most and (sender := next((one for one in self._waiting if one not in held), None)) is not None:
-            own = self._waiting.pop(sender)
-            message, length = own.popleft()
-            if own:
-                self._waiting[sender] = own  # behind the others
-            self._count -= 1
-            self._size -= length
-            size += length
-            yield message
 
 
 class NotTogether(Exception):

@@ -1,7 +1,7 @@
 """The feed from a broker to a store: senders take turns, and those who send too much wait in a spool.
 
-`MqttFeed` takes the senders in turn, so that none waits for the many messages of another. It raises StoreAway and holds
-its messages for a retry. Messages ahead of a server's clock that may be behind wait unacknowledged
+`MqttFeed` takes the senders in turn (`mqtt.Turns`), so that none waits for the many messages of another. It raises
+StoreAway and holds its messages for a retry. Messages ahead of a server's clock that may be behind wait unacknowledged
 (`clocks.ServerClock`).
 
 A broker delivers in order, and only so many unacknowledged messages. The messages of a sender with too many are
@@ -21,9 +21,8 @@ from aggregator.core.errors import Damaged, Refused, StoreAway, StoreUnusable
 from aggregator.intake.clocks import ServerClock, Wrong, is_ahead
 from aggregator.intake.formats import EVERYTHING, parse_topic, read_whole
 from aggregator.intake.formats.message import Content, DeviceRules, Origin, Unread, check_size
-from aggregator.intake.group_commit import Turns
 from aggregator.intake.ingest import Outcome, Received
-from aggregator.intake.mqtt import UNACKNOWLEDGED, Arrived, Subscriber, UnknownTopics
+from aggregator.intake.mqtt import UNACKNOWLEDGED, Arrived, Subscriber, Turns, UnknownTopics
 from aggregator.intake.refusals import UNKNOWN
 from aggregator.store.collections import SPOOL, parsed, record_pages
 from aggregator.store.port import Store
@@ -146,7 +145,7 @@ class MqttFeed:
     sleep: Callable[[float], object] = time.sleep
     total: Outcome = field(default_factory=Outcome)
     unknown: UnknownTopics = field(default_factory=UnknownTopics)
-    _turns: Turns[Arrived] = field(default_factory=Turns)
+    _turns: Turns = field(default_factory=Turns)
     _held: list[Arrived] = field(default_factory=list)  # in turn, but not stored yet
     _ahead: list[Arrived] = field(default_factory=list)  # wait for the server's clock
     _again: float = 0.0  # when to look at `_ahead`, by `pace`
@@ -191,7 +190,7 @@ class MqttFeed:
         wait_s, until = 0 if is_busy else wait_s, self.pace() + SPOOL_S
         while room := BATCH - len(self._turns):
             for message in self._gathered(room, wait_s):
-                self._turns.add(self._sender(message), message, len(message.payload))
+                self._turns.add(self._sender(message), message)
             if not self._has_spooled(now) or self._turns or self.pace() >= until:
                 return
             wait_s = NEXT_S
