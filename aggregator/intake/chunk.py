@@ -5,7 +5,7 @@ Readings of one instant are merged field by field, and each half hour is written
 A reading that is dated before its device's newest one is compared with those around it, where the register runs on
 plainly. It is put aside by name (Refused) where it contradicts both its neighbours: the register falls, or rises faster
 than the home can use. A reading that would replace another one of its instant is put aside if it contradicts either,
-and so is one in a gap across which the register runs on.
+and so is one in a gap across which the register runs on without a leap.
 True readings are taken in any order: with too few neighbours, or at a meter exchange, `core.faults` decides.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from aggregator.core.blocks import MANY
 from aggregator.core.documents import Device
 from aggregator.core.errors import Damaged, Refused
-from aggregator.core.faults import UNUSUAL
+from aggregator.core.faults import HOME_W, UNUSUAL
 from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR, block_start, iso_utc
 from aggregator.core.readings import GAS, MAX_POWER, Reading, merged
@@ -84,8 +84,7 @@ class Neighbours:
         is_collision = known is not None and known[position] not in (None, point.wh)
         is_near = other.at - one.at <= DECIDE_S  # no meter can have come and gone between
         if all(fits) or (any(fits) and is_near and not is_collision):
-            is_still = one.wh == point.wh == other.wh and is_near
-            return _STANDS_STILL if is_still else _FITS
+            return _STANDS_STILL if is_near and one.wh == point.wh == other.wh else _FITS
         before, after = (list(islice(self._side(reading, position, side), NEAREST)) for side in (-1, +1))
         there = [_point(known, position)] if known and is_collision else []
         points = [*before[::-1], *there, *after]
@@ -94,7 +93,9 @@ class Neighbours:
             return _FITS
         if there:
             return _COLLIDES
-        is_outage = any(fits) and not _is_ahead(before, after)
+        pace_w = 3600 * (before[0].wh - before[-1].wh) // (before[0].at - before[-1].at)
+        is_leap = not can_follow(before[0], after[0], UNUSUAL * max(HOME_W, pace_w))  # one side may show a fault
+        is_outage = any(fits) and not is_leap and not _is_ahead(before, after)
         is_outage &= all(side[-1].at - side[0].at <= DECIDE_S for side in (before[::-1], after))
         return _CONTRADICTS if (is_near or is_outage) and self._is_anchored(reading, position, device) else _FITS
 

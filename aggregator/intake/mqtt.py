@@ -13,7 +13,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -64,6 +65,53 @@ class Arrived(NamedTuple):
     connection: int
     at: int = 0  # UTC seconds of the arrival; 0: now
     spooled: str = ""  # its key in the spool
+
+
+class Turns:
+    """Messages of senders who take turns, so that the many messages of one delay no other."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[Arrived]] = {}  # the next sender first
+        self._count = self._size = 0
+
+    def __len__(self) -> int:
+        """Return the number of waiting messages."""
+        return self._count
+
+    def many(self, most: int) -> list[str]:
+        """Return the senders whose messages have more than `most` bytes together."""
+        if self._size <= most:
+            return []
+        return [sender for sender, own in self._waiting.items() if sum(len(one.payload) for one in own) > most]
+
+    def of(self, sender: str) -> list[Arrived]:
+        """Return the messages of a sender."""
+        return [*self._waiting.get(sender, ())]
+
+    def drop(self, sender: str) -> None:
+        """Forget the messages of a sender."""
+        own = self._waiting.pop(sender, ())
+        self._count -= len(own)
+        self._size -= sum(len(one.payload) for one in own)
+
+    def add(self, sender: str, message: Arrived) -> None:
+        """Add a message behind those of the same sender."""
+        self._waiting.setdefault(sender, deque()).append(message)
+        self._count += 1
+        self._size += len(message.payload)
+
+    def take(self, most: int, held: Collection[str] = ()) -> Iterator[Arrived]:
+        """Yield the next messages, one of each sender in turn but those held, until they have `most` bytes."""
+        size = 0
+        while size < most and (sender := next((one for one in self._waiting if one not in held), None)) is not None:
+            own = self._waiting.pop(sender)
+            message = own.popleft()
+            if own:
+                self._waiting[sender] = own  # behind the others
+            self._count -= 1
+            self._size -= len(message.payload)
+            size += len(message.payload)
+            yield message
 
 
 def broker_of(url: str) -> Broker:

@@ -1,19 +1,19 @@
 """The feed from a broker to a store: senders take turns, and those who send too much wait in a spool.
 
-`MqttFeed` takes the senders in turn, so that none waits for the many messages of another. It raises StoreAway and holds
-its messages for a retry. Messages ahead of a server's clock that may be behind wait unacknowledged
+`MqttFeed` takes the senders in turn (`mqtt.Turns`), so that none waits for the many messages of another. It raises
+StoreAway and holds its messages for a retry. Messages ahead of a server's clock that may be behind wait unacknowledged
 (`clocks.ServerClock`).
 
 A broker delivers in order, and only so many unacknowledged messages. The messages of a sender with too many are
-therefore stored as they are, acknowledged, and processed later.
+therefore stored as they are, acknowledged, and processed later. A spool that is full takes no more: the newer messages
+wait unacknowledged, so that none is lost, and may then delay those behind them at the broker.
 """
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import orjson
 
@@ -22,69 +22,16 @@ from aggregator.intake.clocks import ServerClock, Wrong, is_ahead
 from aggregator.intake.formats import EVERYTHING, parse_topic, read_whole
 from aggregator.intake.formats.message import Content, DeviceRules, Origin, Unread, check_size
 from aggregator.intake.ingest import Outcome, Received
-from aggregator.intake.mqtt import UNACKNOWLEDGED, Arrived, Subscriber, UnknownTopics
+from aggregator.intake.mqtt import UNACKNOWLEDGED, Arrived, Subscriber, Turns, UnknownTopics
 from aggregator.intake.refusals import UNKNOWN
-from aggregator.store.collections import SPOOL, parsed
+from aggregator.store.collections import SPOOL, parsed, record_pages
 from aggregator.store.port import Store
 
 log = logging.getLogger("wattfall.mqtt")
 
-# Turns
-
-Message = TypeVar("Message")
-
-
-class Turns(Generic[Message]):
-    """Messages of senders who take turns, so that the many messages of one delay no other."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, deque[tuple[Message, int]]] = {}  # the next sender first
-        self._count = self._size = 0
-
-    def __len__(self) -> int:
-        """Return the number of waiting messages."""
-        return self._count
-
-    def many(self, most: int) -> list[str]:
-        """Return the senders whose messages have more than `most` bytes together."""
-        if self._size <= most:
-            return []
-        return [sender for sender, own in self._waiting.items() if sum(size for _, size in own) > most]
-
-    def of(self, sender: str) -> list[Message]:
-        """Return the messages of a sender."""
-        return [message for message, _ in self._waiting.get(sender, ())]
-
-    def drop(self, sender: str) -> None:
-        """Forget the messages of a sender."""
-        own = self._waiting.pop(sender, ())
-        self._count -= len(own)
-        self._size -= sum(size for _, size in own)
-
-    def add(self, sender: str, message: Message, size: int) -> None:
-        """Add a message of `size` bytes behind those of the same sender."""
-        self._waiting.setdefault(sender, deque()).append((message, size))
-        self._count += 1
-        self._size += size
-
-    def take(self, most: int) -> Iterator[Message]:
-        """Yield the next messages, one of each sender in turn, until they have `most` bytes."""
-        size = 0
-        while self._waiting and size < most:
-            sender = next(iter(self._waiting))
-            own = self._waiting.pop(sender)
-            message, length = own.popleft()
-            if own:
-                self._waiting[sender] = own  # behind the others
-            self._count -= 1
-            self._size -= length
-            size += length
-            yield message
-
-
 # Spool
 
-
+MOST_SPOOLED = 64 << 20  # bytes of the waiting messages of all senders, and those of one put more
 _SPOOLED = 16  # messages read at once
 
 
@@ -107,16 +54,37 @@ class Spool:
         self._store = store
         self._number = time.time_ns()  # in the keys; grows also after a restart
         self._turn = ""  # the sender whose turn was the last
+        self._size, self._taken = 0, dict[str, int]()  # bytes of what waits in the store; of these, the taken ones
+        self._is_recalled = self._is_said = False
         self.senders: set[str] = set()  # whose newer messages must wait behind the older ones
         self.is_empty = False
 
+    def has_room(self) -> bool:
+        """Whether newer messages need not wait at the broker; the log says it once for each time that they must."""
+        is_full = self._size >= MOST_SPOOLED
+        if is_full and not self._is_said:
+            log.warning("the spool is full (%d bytes): newer messages of its senders wait at the broker", self._size)
+        self._is_said = self._is_said or is_full
+        return not is_full
+
+    def recall(self) -> None:
+        """Count what was left in the store by a former process, once."""
+        if not self._is_recalled:
+            waiting = [(one.key, len(one.body)) for page in record_pages(self._store, SPOOL.of()) for one in page]
+            self.senders |= {key.partition(" ")[0] for key, _ in waiting}
+            self._size, self._is_recalled = sum(size for _, size in waiting), True
+
     def put(self, sender: str, messages: Iterable[tuple[str, bytes]], now: int) -> None:
         """Store topics and payloads; durable on return."""
+        self.recall()
+        size = 0
         with self._store.transaction():
             for topic, payload in messages:
                 self._number += 1
                 body = orjson.dumps([topic, now, payload.decode("latin-1")]).decode()
                 self._store.put_record(SPOOL.of(), f"{sender} {self._number:020d}", body)
+                size += len(body)
+        self._size += size
         self.senders.add(sender)
         self.is_empty = False
 
@@ -130,16 +98,18 @@ class Spool:
                     return taken
                 if row := parsed(body, f"the message {key}", lambda row: (row[0], row[2].encode("latin-1"), row[1])):
                     taken.append(Spooled(key, *row))
+                    self._taken[key] = len(body)
                     self._turn, size = sender, size + len(row[1])
             if taken:
                 return taken
-        self.is_empty = True
+        self._size, self._is_said, self.is_empty = 0, False, True
         self.senders.clear()
         return taken
 
     def drop(self, key: str) -> None:
         """Delete a message that is stored now."""
         self._store.drop_record(SPOOL.of(), key)
+        self._size -= self._taken.pop(key, 0)
 
 
 # The feed
@@ -175,7 +145,7 @@ class MqttFeed:
     sleep: Callable[[float], object] = time.sleep
     total: Outcome = field(default_factory=Outcome)
     unknown: UnknownTopics = field(default_factory=UnknownTopics)
-    _turns: Turns[Arrived] = field(default_factory=Turns)
+    _turns: Turns = field(default_factory=Turns)
     _held: list[Arrived] = field(default_factory=list)  # in turn, but not stored yet
     _ahead: list[Arrived] = field(default_factory=list)  # wait for the server's clock
     _again: float = 0.0  # when to look at `_ahead`, by `pace`
@@ -186,7 +156,7 @@ class MqttFeed:
         """Store waiting messages and return their number. Raises StoreAway and holds them for the next call."""
         now, at = int(self.clock()), self.pace()
         self._pull(wait_s, now)
-        self._held = self._held or [*self._due(at), *self._turns.take(BATCH_BYTES), *self._from_spool(at)]
+        self._held = self._held or [*self._due(at), *self._next(), *self._from_spool(at)]
         received = [(message, self._received(message, now)) for message in self._held]
         early, wrong = self._early(received, now, at)
         self._keep([one for message, one in received if not early or message not in early])
@@ -213,11 +183,14 @@ class MqttFeed:
 
     def _pull(self, wait_s: float, now: int) -> None:
         """Take the messages that have arrived; spool those of senders with too many, until others come."""
+        if self.spool:
+            self.spool.recall()
+            self._has_spooled(now)  # what waited for room in the spool
         is_busy = self._turns or self._held or (self.spool and not self.spool.is_empty)
         wait_s, until = 0 if is_busy else wait_s, self.pace() + SPOOL_S
         while room := BATCH - len(self._turns):
             for message in self._gathered(room, wait_s):
-                self._turns.add(self._sender(message), message, len(message.payload))
+                self._turns.add(self._sender(message), message)
             if not self._has_spooled(now) or self._turns or self.pace() >= until:
                 return
             wait_s = NEXT_S
@@ -242,12 +215,18 @@ class MqttFeed:
         """Spool the messages of senders with too many of them, and acknowledge them; whether there were any."""
         heavy = {*self._turns.many(SPOOL_BYTES), *self.spool.senders} if self.spool else ()
         owned = {sender: own for sender in heavy if (own := self._turns.of(sender))}
+        if owned and self.spool and not self.spool.has_room():
+            return False
         for sender, own in owned.items():
             assert self.spool
             self.spool.put(sender, [(message.topic, message.payload) for message in own], now)
             self.subscriber.acknowledge(own)
             self._turns.drop(sender)
         return bool(owned)
+
+    def _next(self) -> Iterator[Arrived]:
+        """Yield messages of the next senders, but of none whose older ones wait in the spool."""
+        return self._turns.take(BATCH_BYTES, self.spool.senders if self.spool else ())
 
     def _from_spool(self, at: float) -> Iterator[Arrived]:
         """Yield messages of the spool; they stay there while the server's clock may be behind."""

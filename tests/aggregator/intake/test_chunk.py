@@ -192,6 +192,15 @@ def test_a_wrong_clock_that_tells_of_an_outage_is_put_aside(store: Store) -> Non
     assert imported(store) == 6000 - 1  # to the last reading, at 9:59:58
 
 
+def test_true_readings_after_a_restored_backup_are_taken_late(store: Store) -> None:
+    """A register shows 10 kWh less until 8:00; the readings from 8:00 to 8:07 come last."""
+    whs = {DAY + 60 * minute: 10**6 + 50 * minute - (10_000 if 240 <= minute < 480 else 0) for minute in range(720)}
+    late = range(DAY + 8 * HOUR, DAY + 8 * HOUR + 420, 60)
+    lines = [line(at, import_wh=wh) for at, wh in whs.items() if at not in late]
+    assert send(store, [*lines, *(line(at, import_wh=whs[at]) for at in late)]).reasons == {}
+    assert imported(store) == 719 * 50
+
+
 def test_readings_of_an_outage_are_taken_late_in_any_order(store: Store) -> None:
     missed = hours(7.5, 8.5)
     late = random.Random(1).sample(missed, len(missed))

@@ -12,6 +12,7 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
 from aggregator.core.periods import DAY_S, FOR_EVER, HOUR, iso_utc
 from aggregator.core.readings import Reading
+from aggregator.intake import mqtt_feed
 from aggregator.intake.clocks import DECIDE_S, FEWEST, WINDOW_S, ServerClock, Wrong, refuse_old
 from aggregator.intake.formats.message import Content, DeviceRules, Unread
 from aggregator.intake.ingest import Outcome, Received, ingest, take_in
@@ -310,6 +311,38 @@ def test_a_sender_with_too_many_messages_delays_no_other(store: Store) -> None:
     assert feed.feed.total.accepted == 1001
     assert len(store.readings("many", 0, FOR_EVER)) == 1000
     assert store.records("spool") == []
+
+
+def test_messages_wait_unacknowledged_while_the_spool_is_full(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt_feed, "MOST_SPOOLED", SPOOL_BYTES)
+    feed = Feed(store)
+    readings = [orjson.dumps({"at": iso_utc(NOW - 60 * n), "import_wh": 10**6 - n}) for n in range(1000)]
+    body = b"\n".join(readings)
+    many = 2 * SPOOL_BYTES // len(body) + 1
+    for _ in range(many):
+        feed.queue.publish("many", body)
+    feed.feed.take_in(0)
+    feed.say("many", NOW, import_wh=10**6 + 7)
+    feed.say("other", NOW)
+    feed.feed.take_in(0)
+    assert store.live("other") is not None
+    assert set(range(1, many + 3)) - {*feed.queue.acknowledged} == {many + 1}
+    feed.run()
+    live = store.live("many")
+    assert live is not None
+    assert live.import_wh == 10**6 + 7
+    assert (feed.feed.total.accepted, store.records("spool"), len(feed.queue.acknowledged)) == (1002, [], many + 2)
+
+
+def test_newer_messages_wait_behind_those_spooled_before_a_restart(store: Store) -> None:
+    body = orjson.dumps({"at": iso_utc(NOW), "power_w": 7})
+    Spool(store).put("d", [("wattfall/d/readings", body)] * 3, NOW)
+    feed = Feed(store)
+    feed.say("d", NOW, power_w=9)
+    feed.run()
+    live = store.live("d")
+    assert live is not None
+    assert live.power_w == 9
 
 
 def test_spooled_messages_survive_a_restart(store: Store) -> None:
