@@ -98,8 +98,8 @@ def moved(device: Device, household: str, first: str) -> Device:
         present = former.pop()  # of a second meter whose sender has not moved: the move stopped between them
     former.append(present._replace(last=periods.shift("day", first, -1)))
     erased = registry_text(_until(one, first, device.timezone) for one in _spans(device.erased))
-    new = {"household": household, "occupied_from": first, "former": registry_text(former), "erased": erased}
-    return replace(device, **new, name="", tariff="")
+    text = registry_text(former)
+    return replace(device, household=household, occupied_from=first, former=text, erased=erased, name="", tariff="")
 
 
 def returned(device: Device, first: str) -> Device:
