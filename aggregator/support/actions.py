@@ -128,16 +128,16 @@ def make_code(audit: Audit, who: Who, device_id: str, default_zone: str, now: in
 
 
 def record_household_export(audit: Audit, who: Who, household: str, device_ids: Iterable[str], now: int) -> None:
-    """Write down, with each of its devices, that everything of a household is about to be exported."""
+    """Write down, with each of its devices if any, that everything of a household is about to be exported."""
     told = {NAMED_HOUSEHOLD: _home(audit, household)}
-    for device_id in device_ids:
+    for device_id in [*device_ids] or [""]:
         audit.append(who, "household export", device_id, "everything of the household", now, told)
 
 
 def record_erasure(audit: Audit, who: Who, household: str, device_ids: Iterable[str], reason: str, now: int) -> None:
-    """Write down, with each of its devices, that a household is about to be erased."""
+    """Write down, with each of its devices if any, that a household is about to be erased."""
     told = {NAMED_HOUSEHOLD: _home(audit, household)}
-    for device_id in device_ids:
+    for device_id in [*device_ids] or [""]:
         audit.append(who, "erase", device_id, reason, now, told)
 
 

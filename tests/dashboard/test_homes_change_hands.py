@@ -589,5 +589,10 @@ def test_an_operator_exports_a_household_and_leaves_entries(home: Home, tmp_path
     assert ["Exported everything kept of a household" in page for page in pages] == [True, False]
     again = CliRunner().invoke(main, [*arguments, str(target)], env=environ)
     assert (again.exit_code, again.stderr) == (2, f"wattfall: {target} cannot be made: File exists\n")
+    of("birch")(home)  # an account without a device
+    alone = CliRunner().invoke(main, ["household", "export", "birch", str(tmp_path / "birch.zip")], env=environ)
+    assert alone.exit_code == 0
+    newest = next(iter(Audit(home.store, []).entries()))
+    assert (newest.action, newest.device_id, newest.details) == ("household export", "", {"household": "birch"})
     nobody = CliRunner().invoke(main, ["household", "export", "nobody", str(tmp_path / "x.zip")], env=environ)
     assert (nobody.exit_code, "nothing is kept of a household 'nobody'" in nobody.stderr) == (2, True)

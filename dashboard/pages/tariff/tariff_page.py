@@ -58,6 +58,7 @@ OVERTAKEN = text(
     "What you typed is still here; if you go on, it replaces theirs."
 )
 TOO_LONG = text("It has more parts than fit here. The command `wattfall tariff set` can change it.")
+FORBIDDEN = (403, text("You cannot change this tariff"), text("It can be changed by the household itself."))
 AWAY_TITLE = text("The data is out of reach for the moment")
 
 
@@ -137,7 +138,7 @@ def _device(data: CachedReads, device_id: str) -> Device:
         sentence = text("There is no device called {device} here that you may see. Check how its name is spelt.")
         raise Stop(404, text("This device is not known here"), sentence, device=device_id[:64])
     if not may_edit(viewer(), device):
-        raise Stop(403, text("You cannot change this tariff"), text("It can be changed by the household itself."))
+        raise Stop(*FORBIDDEN)
     return device
 
 
@@ -156,7 +157,7 @@ def _act(tariff_request: TariffRequest, sent: Mapping[str, str]) -> Response:
     if faults:
         return _form(tariff_request, fields, mark, faults=faults)
     if mark != _mark(tariff_request.device):
-        return _overtaken(tariff_request, fields)
+        return _overtaken(tariff_request, fields, tariff_request.device)
     found = preview(tariff_request.store, tariff_request.device, tariff, tariff_request.now)
     context = tariff_view.preview_context(found, tariff_of(tariff_request.device), tariff, tariff_request.language)
     canonical = tariff_to_text(tariff) if tariff else ""
@@ -172,24 +173,29 @@ def _act(tariff_request: TariffRequest, sent: Mapping[str, str]) -> Response:
 
 
 def _confirm(tariff_request: TariffRequest, tariff: Tariff | None, mark: str) -> Response:
-    """Change the tariff, unless another change came first."""
+    """Change the tariff, unless another change came first. Raises Stop where the home has changed hands meanwhile."""
     with tariff_request.store.transaction():
         device = tariff_request.store.device(tariff_request.device.device_id)
+        if device is None or _stay(device) != _stay(tariff_request.device):
+            raise Stop(*FORBIDDEN)
         # A repeated request (double click, cut connection) runs to the end again.
-        is_free = device is not None and (_mark(device) == mark or tariff_of(device) == tariff)
-        if device and is_free:
+        is_free = _mark(device) == mark or tariff_of(device) == tariff
+        if is_free:
             change_tariff(tariff_request.store, device, tariff)
             note_change(tariff_request.store, device, tariff, int(time.time()))
     if not is_free:
-        return _overtaken(tariff_request, _fields(tariff_request, tariff))
+        return _overtaken(tariff_request, _fields(tariff_request, tariff), device)
     chart = View("household", tariff_request.device.device_id, "month", unit=MONEY if tariff else ENERGY)
     said = "tariff-changed" if tariff else "tariff-gone"  # assets/said.js shows this above the chart
     return make_response(redirect(f"{chart.to_url()}#{said}", 303))
 
 
-def _overtaken(tariff_request: TariffRequest, fields: Fields) -> Response:
+def _stay(device: Device) -> tuple[str, str]:
+    return device.household, device.occupied_from
+
+
+def _overtaken(tariff_request: TariffRequest, fields: Fields, device: Device) -> Response:
     """Return the typed form and the tariff of a concurrent change; the next step may replace that tariff."""
-    device = tariff_request.store.device(tariff_request.device.device_id) or tariff_request.device
     lines = tariff_view.tariff_lines(tariff_of(device), tariff_request.language)
     return _form(tariff_request, fields, _mark(device), notice=OVERTAKEN, theirs=lines, status=409)
 

@@ -1,6 +1,7 @@
 import json
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
@@ -14,6 +15,7 @@ from aggregator.core.errors import StoreAway
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import Series
 from aggregator.tariffs.tariff import tariff_from_json
+from aggregator.waterfall.levels import move
 from aggregator.waterfall.pricing import add_prices, tariff_of
 from aggregator.waterfall.worker import drain
 from dashboard.web.request_guard import MOST_BYTES
@@ -202,6 +204,29 @@ def test_the_same_tariff_again_has_nothing_to_confirm(household: Household) -> N
     preview = Page(household.post(household.form(), "check").text)
     assert "these are the prices that you have already" in preview.words
     assert preview.having(value="confirm") == []
+
+
+def test_a_home_that_changes_hands_meanwhile_keeps_the_tariff_of_the_next_household(
+    household: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    household.tariff_is({"from": "2026-10-01", "import": "0.2"})
+    preview = Page(household.post(household.form() | {"v0-import-rate": "33"}, "check").text)
+    begin = household.store.transaction
+
+    def after_the_move(**options: bool) -> AbstractContextManager[None]:
+        device = household.store.device("cad-1")
+        assert device
+        move(household.store, device, "willow", "2026-11-20")
+        household.tariff_is({"from": "2026-11-20", "import": "0.7"})
+        return begin(**options)
+
+    monkeypatch.setattr(household, "transaction", after_the_move, raising=False)
+    answer = household.post(preview.sent, "confirm")
+    assert (answer.status_code, "You cannot change this tariff" in answer.text) == (403, True)
+    assert "70 p" not in answer.text
+    assert household.tariff() == tariff_from_json(
+        {"currency": "GBP", "versions": [{"from": "2026-11-20", "import": "0.7"}]}
+    )
 
 
 def test_many_spans_are_summarized_in_one_sentence(household: Household) -> None:
