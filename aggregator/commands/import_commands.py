@@ -99,7 +99,7 @@ def _import(
 ) -> None:  # fmt: skip
     stored = store.device(check_id(device_id))
     zone = periods.check_timezone(timezone or (stored.timezone if stored else settings.timezone))
-    device = stored or new_entry(store, device_id, zone)
+    device = stored or new_entry(store, device_id, zone if periods.is_of_a_place(zone) else settings.timezone)
     known = Known(
         zone, int(time.time()), device.max_power_w, device.kind, order or "", edge or "", direction or "",
         unit or "", figure_kind or "", decimal or "", interval_of(interval) if interval else None, where,

@@ -100,6 +100,11 @@ def block_start(at: int) -> int:
     return at - at % HALF_HOUR
 
 
+_OFFSETS = frozenset(
+    ["UTC", "UCT", "Universal", "Zulu", "GMT", "GMT0", "GMT+0", "GMT-0", "Greenwich", "EST", "MST", "HST"]
+)
+
+
 @lru_cache(maxsize=1024)  # the zones are looked for on the disk each time, which takes 20 ms
 def check_timezone(name: str) -> str:
     """Return `name` if it is an IANA time zone; raise ConfigurationError otherwise."""
@@ -107,6 +112,11 @@ def check_timezone(name: str) -> str:
         text = Phrase("{name} is not an IANA time zone; try one like Europe/London", name=repr(name))
         raise ConfigurationError(text)
     return name
+
+
+def is_of_a_place(zone: str) -> bool:
+    """Whether people live by a time zone; UTC and constant offsets from it are those of machines and files."""
+    return not zone.startswith("Etc/") and zone not in _OFFSETS
 
 
 def check_period(level: str, period: str) -> str:

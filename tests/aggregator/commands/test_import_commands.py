@@ -157,6 +157,16 @@ def test_half_a_year_of_local_hours_is_imported(tmp_path: Path) -> None:
     assert "ambiguous_time  1" in wattfall("refused", "home").stdout
 
 
+@pytest.mark.parametrize(
+    ("zone", "home"), [("UTC", "Europe/London"), ("Etc/GMT-1", "Europe/London"), ("Asia/Tokyo", "Asia/Tokyo")]
+)
+def test_a_file_of_a_constant_offset_says_nothing_of_where_the_home_is(tmp_path: Path, zone: str, home: str) -> None:
+    path = tmp_path / "utc.csv"
+    path.write_text("time,kWh\n" + "".join(f"2026-07-01 {hour:02d}:00,1\n" for hour in range(23)))
+    wattfall("import", str(path), "--device", "home", "--timezone", zone, "--time", "start", "--yes")
+    assert wattfall("device", "list").stdout.split("\t")[1] == home
+
+
 def test_power_per_minute_is_held_between_rows(tmp_path: Path) -> None:
     path = recorded("uci_household_1min.txt", tmp_path, 3000)
     result = wattfall("import", str(path), "--device", "home", "--timezone", "Europe/Paris")
