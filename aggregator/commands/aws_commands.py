@@ -99,18 +99,20 @@ def replay_command(settings: Settings, queue: str) -> None:
     """
     from aggregator.aws.dead_letters import aws_errors, client, received
 
-    failed = done = 0
+    done, failed = 0, set[str]()
     with aws_errors(), closing(open_store(settings.store)) as store:
         sqs = client("sqs")
-        while messages := received(sqs, queue):
+        # In a long run the queue gives again what failed.
+        while messages := [one for one in received(sqs, queue) if one["MessageId"] not in failed]:
             for message in messages:
                 why = _replayed(message["Body"], store, settings)
-                done, failed = done + (not why), failed + bool(why)
                 if why:
+                    failed.add(message["MessageId"])
                     click.echo(f"{message['MessageId']}: {why}", err=True)
                 else:
+                    done += 1
                     sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-    click.echo(json.dumps({"replayed": done, "failed": failed}))
+    click.echo(json.dumps({"replayed": done, "failed": len(failed)}))
     if failed:
         raise SystemExit(1)
 
