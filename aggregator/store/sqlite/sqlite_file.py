@@ -293,6 +293,8 @@ def translated(path: str, error: sqlite3.Error) -> Exception:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreAway(f"{path} is busy: another process is writing; try again")
+    if code == sqlite3.SQLITE_CANTOPEN and os.access(path, os.R_OK) and not os.access(Path(path).parent, os.W_OK):
+        code = sqlite3.SQLITE_READONLY  # SQLite writes beside the file even to read it
     if code in _MENDS:
         return StoreUnusable(f"{path} {_MENDS[code]}")
     if "decode to UTF-8" in str(error):  # of one row; Python gives it no code

@@ -28,6 +28,7 @@ from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
 from aggregator.store.port import READINGS, Written, name_once
+from aggregator.store.sqlite.sqlite_file import translated
 from aggregator.store.sqlite.sqlite_schema import CHECKED, LEVEL_TABLE, SCHEMA, VERSION, crcs_of
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.store.stored_records import crc_of
@@ -495,6 +496,14 @@ def test_a_store_in_a_read_only_folder_gives_one_line(folder: Path) -> None:
     assert as_nobody(folder / "wattfall.db") == [
         f"StoreUnusable {folder}/wattfall.db cannot be opened: Permission denied"
     ]
+
+
+def test_a_store_on_a_read_only_disk_is_named_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite says only that it cannot open the file: it writes beside the file even to read it."""
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode == os.R_OK)
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    assert str(translated("/mnt/wattfall.db", error)) == f"/mnt/wattfall.db {READ_ONLY}"
 
 
 def as_nobody(path: Path) -> list[str]:
