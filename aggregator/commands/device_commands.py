@@ -186,7 +186,7 @@ def device_move(settings: Settings, device_id: str, household: str | None, first
         raise ConfigurationError(f"{first_day} is still to come; move the device on that day")
     household = "" if household == "-" else household
     after = returned(device, first_day) if household is None else moved(device, household, first_day)
-    reason = f"device {'moved back' if undo else 'moved'}: {first_day}"
+    reason = f"device moved back: {first_day}" if undo else f"device moved: {first_day}"
     record_device(Audit(store, settings.audit_secrets), operator(), device, after, reason, now)
     if household is None:
         if not take_back(store, device, first_day):

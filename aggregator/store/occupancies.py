@@ -96,9 +96,8 @@ def moved(device: Device, household: str, first: str) -> Device:
         raise ConfigurationError(Phrase("{name} belongs to {household} since {day}; name a later day", **known))
     if former and (former[-1].household, former[-1].first) == (present.household, present.first):
         present = former.pop()  # of a second meter whose sender has not moved: the move stopped between them
-    former.append(present._replace(last=periods.shift("day", first, -1)))
+    text = registry_text([*former, present._replace(last=periods.shift("day", first, -1))])
     erased = registry_text(_until(one, first, device.timezone) for one in _spans(device.erased))
-    text = registry_text(former)
     return replace(device, household=household, occupied_from=first, former=text, erased=erased, name="", tariff="")
 
 
@@ -113,8 +112,9 @@ def returned(device: Device, first: str) -> Device:
         return device
     own, erased = former.pop(), _spans(device.erased)
     if own.household and any(one.end > periods.day_start(first, device.timezone) for one in erased):
-        raise ConfigurationError(f"data of {device.device_id} since {first} are erased; move it again, on a later day")
-    whole = {_until(one._replace(end=FOR_EVER), first, device.timezone): one._replace(end=FOR_EVER) for one in erased}
+        why = Phrase("data of {name} since {day} are erased; move it on a later day", name=device.device_id, day=first)
+        raise ConfigurationError(why)
+    whole = {_until(new, first, device.timezone): new for one in erased for new in [one._replace(end=FOR_EVER)]}
     return replace(
         device,
         household=own.household,

@@ -117,6 +117,7 @@ WRITTEN = (  # by commands and pages; a household reads them
     text("claim code made"),
     text("claimed with a code"),
     text("device moved"),
+    text("device moved back"),
     text("device set from the command line"),
     text("device token made"),
     text("device token revoked"),
