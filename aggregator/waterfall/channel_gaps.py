@@ -28,13 +28,16 @@ class ChannelGaps:
     """The gaps of one channel in some half hours."""
 
     def __init__(
-        self, halves: StoredHalfHours, channel: str, line: Timeline, stored: Sequence[GapRecord], evidence: Evidence
+        self, halves: StoredHalfHours, channel: str, line: Timeline, found: Sequence[GapRecord], evidence: Evidence
     ) -> None:
-        """`line` is the timeline of all evidence; `stored` are the records of the channel."""
+        """`line` is the timeline of all evidence; `found` are the records of the channel, and those across an end."""
         self._halves, self.channel, self.line = halves, channel, line
         self._raw = register_of(evidence.readings, channel)
         self._values = dict(zip(self._raw.ats, self._raw.whs, strict=True))
         self._intervals = energy.stated(evidence.intervals, channel, halves.max_power_w)
+        first, last = halves.edges[0], halves.edges[-1]
+        stored = [one for one in found if first <= one.base.start and one.base.end <= last]
+        self._across = [one for one in found if one not in stored]
         frozen = [one for one in stored if halves.is_frozen(one.base.window)]
         kept = [one for one in stored if one not in frozen]
         if any(one.since and halves.is_expired(one.since) for one in frozen):
@@ -165,8 +168,9 @@ class ChannelGaps:
         changed = [one._replace(remaining=self._remaining(one), since=one.since or now) for one in self._changed]
         kept = [one for record in self._kept for one in self._updated(record)]
         records = [*changed, *kept, *self._new]
-        in_bases = self._shares_within([one.base for one in (*records, *self._unchanged)])
-        in_remaining = self._shares_within([gap for one in (*records, *self._unchanged) for gap in one.remaining])
+        every = (*records, *self._unchanged, *self._across)
+        in_bases = self._shares_within([one.base for one in every])
+        in_remaining = self._shares_within([gap for one in every for gap in one.remaining])
         last = [
             one._replace(
                 seen=self._seen(one.base),

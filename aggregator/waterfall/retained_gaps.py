@@ -56,7 +56,7 @@ def computed(store: Store, device: Device, halves: StoredHalfHours, evidence: Ev
     found = gap_records(store, device.device_id, span)
     stored = [one for one in found if span.start <= one.base.start and one.base.end <= span.end]
     channels = [
-        ChannelGaps(halves, channel, line, [one for one in stored if one.channel == channel], evidence)
+        ChannelGaps(halves, channel, line, [one for one in found if one.channel == channel], evidence)
         for channel, line in lines.items()
     ]
     parts = _parts(halves, {one.channel: one.line for one in channels}, evidence)

@@ -276,6 +276,20 @@ def test_a_damaged_gap_is_named(store: Store) -> None:
     assert faults(store) == []
 
 
+def test_a_gap_that_shares_its_half_hour_with_one_beyond_the_recomputed_hours_adds_up(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain of recorded gaps is followed only so far; the end of the recomputed hours may lie in one of them."""
+    monkeypatch.setattr("aggregator.waterfall.levels.WIDENINGS", 0)
+    clock.now = START + 8 * DAY
+    with closing(SqliteStore(f"{tmp_path}/chain.db", clock)) as store:
+        for minutes in ([*range(125), 156, *range(191, 300)], range(157, 191), range(125, 140), range(140, 156)):
+            readings = [Reading("d", START + 60 * at, None, 100_000 + 30 * at, None) for at in minutes]
+            ingest(store, readings, int(clock.now), "UTC")
+            drain(store)
+            assert list(differences(store, device(store))) == []
+
+
 def test_a_live_register_that_was_changed_is_named(clock: Clock) -> None:
     store = DynamoStore(in_memory(), MEMORY, KEEP, 0, clock)
     ingest(store, [Reading("d", START, None, 101_440, None)], START, "UTC")
