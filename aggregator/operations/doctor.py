@@ -16,7 +16,7 @@ from aggregator.operations.backup import newest_age_s
 from aggregator.operations.metrics import LAG_LIMIT_S
 from aggregator.settings import MAKE_ONE, SETTINGS, Settings
 from aggregator.store import Store, file_of, open_store, pages
-from aggregator.store.sqlite.sqlite_backup import check_pages
+from aggregator.store.sqlite.sqlite_backup import check_form, check_pages
 
 LEAST_FREE = 500e6  # bytes
 LARGEST_LOG = 500e6  # bytes of SQLite's log; it is shortened while nobody reads the store for long
@@ -109,7 +109,8 @@ def _log(path: Path) -> Finding:
 
 def _pages(path: Path) -> str:
     check_pages(path)
-    return "SQLite's check finds no damage"
+    check_form(path)
+    return "SQLite's check finds no damage, and the tables have this Wattfall's form"
 
 
 def _backups(settings: Settings, path: Path) -> Finding:

@@ -14,6 +14,8 @@ from pathlib import Path
 from aggregator.core.errors import ConfigurationError, StoreUnusable
 from aggregator.core.periods import LEVELS
 from aggregator.store.sqlite.sqlite_file import translated
+from aggregator.store.sqlite.sqlite_schema import SCHEMA, VERSION
+from aggregator.store.stored_records import crc_of
 
 PAGES = 64  # copied at once, 8 KB each
 _SHARED_LOCK = (510, 0x40000002)  # length and first byte that every connection to a file in WAL mode locks (SQLite)
@@ -51,6 +53,28 @@ def check_pages(path: Path) -> None:
         raise StoreUnusable(
             f"{path} is damaged: {'; '.join(faults)}; put a backup in its place with `wattfall restore`"
         )
+
+
+def check_form(path: Path) -> None:
+    """Compare the tables of a file with those that this Wattfall makes. Raises StoreUnusable that names the others.
+
+    A file that was made while its version was in the making says this version, and has other columns.
+    """
+    try:
+        with closing(_opened(path, "ro")) as database, closing(sqlite3.connect(":memory:")) as made:
+            made.create_function("check_value", -1, crc_of, deterministic=True)
+            made.executescript(SCHEMA)
+            tables = [name for (name,) in made.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            is_this = database.execute("PRAGMA user_version").fetchone()[0] == VERSION
+            odd = [name for name in tables if is_this and _columns(database, name) != _columns(made, name)]
+    except sqlite3.Error as error:
+        raise translated(str(path), error) from error
+    if odd:
+        raise StoreUnusable(f"{path} has another form of {', '.join(odd)}; fill a new store")
+
+
+def _columns(database: sqlite3.Connection, table: str) -> set[tuple[object, ...]]:
+    return {(*row[1:4], row[5]) for row in database.execute(f"PRAGMA table_info({table})")}
 
 
 def counts(path: Path) -> dict[str, int]:

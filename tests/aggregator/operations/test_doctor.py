@@ -88,6 +88,7 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
     ("permissions", lambda folder: (folder / "wattfall.db").chmod(0o644), "others can open"),
     ("permissions", lambda folder: folder.chmod(0o777), "others can write to"),
     ("pages", lambda folder: overwrite(folder / "wattfall.db"), "is damaged"),
+    ("pages", lambda folder: execute(folder, "ALTER TABLE prices DROP check_value"), "has another form of prices"),
     ("records", lambda folder: execute(folder, RECORD), "differs from its check value"),
     ("backups", lambda folder: os.utime(next((folder / "backups").iterdir()), (0, 0)), "days old"),
     ("backups", lambda folder: next((folder / "backups").iterdir()).unlink(), "there is none"),
