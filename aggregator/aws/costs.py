@@ -139,7 +139,12 @@ def live_size() -> int:
 
 def device_size(plan: Plan) -> int:
     """Return the size of a registry entry."""
-    item: Item = {"d": text(_DEVICE), "z": text(Device("").timezone), "w": number(100_000), "r": {"SS": ["import_wh"]}}
+    item: Item = {
+        "d": text(_DEVICE),
+        "z": text(Device("").timezone),
+        "w": number(100_000),
+        "r": {"SS": ["import_wh 1234567890"]},
+    }
     return item_size(item) + TARIFF_BYTES * plan.is_priced
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from aggregator.core.documents import Device
 from aggregator.core.errors import Damaged, StoreAway
 from aggregator.core.readings import sender_of
+from aggregator.core.registers import CHANNELS
 from aggregator.store import search
 from aggregator.store.dynamodb import dynamo_client, items
 from aggregator.store.dynamodb.concurrent_steps import TRIES
@@ -27,7 +28,7 @@ from aggregator.store.dynamodb.dynamo_client import ConditionFailed, DynamoClien
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, intact
 from aggregator.store.occupancies import at_home
-from aggregator.store.stored_records import INDEX
+from aggregator.store.stored_records import DIFFERS, INDEX, crc_of
 
 LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
 _OPTIONAL = (*"tkgncvauyqe", *LABEL_NAMES.values())  # attributes of a device that it may lack
@@ -252,7 +253,7 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
     sets |= {"q": items.text(device.former)} if device.former else {}
     sets |= {"e": items.text(device.erased)} if device.erased else {}
     sets |= {"kz": items.check_value(*_fields(device.device_id, sets))}
-    adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
+    adds = {"r": {"SS": [_marked(device.device_id, one) for one in device.registers]}} if device.registers else {}
     adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
     gone = [name for name in _OPTIONAL if name not in sets]
     expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
@@ -263,9 +264,23 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
 
 
 def _fields(device_id: str, item: Item) -> list[int | str]:
-    """Return what the check value of a device is of: its registers are not, since they are added one by one."""
+    """Return what the check value of a device is of: its registers are added one by one, each with its own."""
     names = sorted(name for name in item if name in ("z", "w", *_OPTIONAL))
     return [device_id, *chain.from_iterable((name, items.native(item[name])) for name in names)]
+
+
+def _marked(device_id: str, register: str) -> str:
+    """Return a register as the set of a device has it: with its check value."""
+    return f"{register} {crc_of(device_id, register)}"
+
+
+def _registers(item: Item) -> tuple[str, ...]:
+    """Decode the registers of a device; older items have them without check values. Raises ValueError."""
+    found = {one: one.partition(" ")[0] for one in item["r"]["SS"]} if "r" in item else {}
+    for one, register in found.items():
+        if register not in CHANNELS or one not in (register, _marked(item["d"]["S"], register)):
+            raise ValueError(DIFFERS)
+    return tuple(sorted(set(found.values())))
 
 
 def unpack_cutoff(item: Item) -> int:
@@ -278,14 +293,13 @@ def unpack_cutoff(item: Item) -> int:
 def unpack_device(item: Item) -> Device:
     """Decode a device. Raises ValueError where it differs from its check value."""
     items.compare(item, "kz", *_fields(item["d"]["S"], item))
-    registers = tuple(sorted(item["r"]["SS"])) if "r" in item else ()
     tariff = item["t"]["S"] if "t" in item else ""
     labels = {field: item[name]["S"] for field, name in LABEL_NAMES.items() if name in item}
     return Device(
         item["d"]["S"],
         item["z"]["S"],
         int(item["w"]["N"]),
-        registers,
+        _registers(item),
         tariff,
         **labels,
         exchange_overrides=item["k"]["S"] if "k" in item else "",

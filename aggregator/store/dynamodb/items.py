@@ -8,7 +8,7 @@
 | `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `u`, `t`, `v` | about 200 | 1 |
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 800, twice that with export | 1 (2) |
 | `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `pt`, `it` and `et` their instants, `m` meter; `t1`.. and `r1`.. of the arrivals before | about 300 | 1 |
-| `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `k` exchange overrides, `g` kind, `n` netting, `c` conversion of gas, `v` longest interval, `a` stamp on arrival, `u` total is import, `y` occupied from, `q` former occupancies, `e` erased times, `l..` labels, `f` and `o` (see `device_index`) | about 100 | 1 |
+| `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, each with its check value, `t` tariff, `h` retention_cutoff, `k` exchange overrides, `g` kind, `n` netting, `c` conversion of gas, `v` longest interval, `a` stamp on arrival, `u` total is import, `y` occupied from, `q` former occupancies, `e` erased times, `l..` labels, `f` and `o` (see `device_index`) | about 100 | 1 |
 | `checkpoints` | `s` a shard, a stream or a quarantine | see `checkpoints` | about 200 | 1 |
 | `records` | `k` collection, `s` key | `b` body, `x` expiry (TTL), `w` id of the write | its body's | 1 a KB |
 | `records` | `k` `find ` + beginning of a term, `s` term and device | `v` the other terms of the device | about 150 | 1 |
