@@ -76,7 +76,7 @@ class ChannelGaps:
 
     def _cut_hollow(self, frozen: Sequence[RetainedGap]) -> None:
         """Make the timeline without gaps over old half hours with data: their readings have been deleted."""
-        if not self.line.gaps:
+        if not self.line.gaps or not self._halves.may_be_hollow:
             return
         whole = energy.shares(self.line, self._halves.edges)
         inside = energy.shares(self.line.within([Window(*gap[:2]) for gap in self.line.gaps]), self._halves.edges)

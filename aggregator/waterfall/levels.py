@@ -184,7 +184,7 @@ def _propagate_evidence(store: Store, device: Device, first: int, last: int, fol
             _, last = following.popleft()
         affected = RecomputeWindow(store, device, first, last)
     if affected.changed:
-        _replace(store, device, affected, affected.changed)
+        _replace(store, device, affected, affected.changed, is_whole=False)
 
 
 def recompute(store: Store, device: Device, span: Window) -> None:
@@ -212,7 +212,8 @@ def rewrite(
         store.step(partial(recompute, store, device, hours))
 
 
-def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Window) -> None:
+def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Window, *, is_whole: bool = True) -> None:
+    """Replace the half hours of a window, or of its days those alone that have changed."""
     hours = first = affected.hours(least)
     half_hours = StoredHalfHours(store, device, hours)
     for _ in range(WIDENINGS if half_hours.may_have_gaps else 0):
@@ -226,7 +227,9 @@ def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Win
     put_records(store, device.device_id, (), found.first)
     log_backfill(store, device, found.halves, int(time.time()))
     for day, group in groupby(found.halves, key=attrgetter("day")):
-        _merge_priced(store, device, day, device.timezone, {half.slot.name: half.part for half in group})
+        halves = {half.slot.name: half.part for half in group}
+        if is_whole or not half_hours.are_stored(day, halves):
+            _merge_priced(store, device, day, device.timezone, halves)
     put_records(store, device.device_id, [*found.stored, *found.first], found.records)
 
 

@@ -6,10 +6,12 @@ was erased. A half hour of an erased time is never stored.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 
 from aggregator.core import energy, periods
 from aggregator.core.documents import EMPTY, GAS, Device, Document, Part
 from aggregator.core.energy import Share
+from aggregator.core.money import NOTHING
 from aggregator.core.periods import DAY_S, Slot, Window
 from aggregator.store.occupancies import erased_spans
 from aggregator.store.port import Store
@@ -50,6 +52,11 @@ class StoredHalfHours:
         is_past = self.edges[0] < self.now - DAY_S
         return is_past or any(self._is_old) or any(part.estimated_s for part in self._stored)
 
+    @property
+    def may_be_hollow(self) -> bool:
+        """Whether evidence of a half hour may be gone or erased, so that a gap may lead over it."""
+        return bool(self._erased) or any(self._is_old)
+
     def places(self, window: Window) -> range:
         """Return the places of the half hours that overlap a window."""
         return range(
@@ -77,6 +84,13 @@ class StoredHalfHours:
         """Whether a day's document can change: it is in the device's time zone, or there is none."""
         document = self._documents[day]
         return document is None or document.timezone == self._device.timezone
+
+    def are_stored(self, day: str, halves: Mapping[str, Part]) -> bool:
+        """Whether half hours of a day are stored as they are, costs apart. Gas never is: its energy is made later."""
+        document = None if self._device.kind == GAS else self._documents.get(day)
+        return document is not None and all(
+            document.part(name)._replace(cost=NOTHING) == part for name, part in halves.items()
+        )
 
     def is_erased(self, place: int) -> bool:
         """Whether a half hour has time that was erased."""
