@@ -50,6 +50,7 @@ REASONS = {
     "before_2000": "at is before the year 2000",
     "in_the_future": "at is more than 10 minutes ahead of the clock",
     "too_old": "at is older than the retention; only an edge, an import or `wattfall ingest` brings history",
+    "too_many": "so many messages of this sender wait already that no more are kept",
     "contradicts_neighbours": "a late register contradicts the readings before and after it, as of a wrong clock",
     "server_clock": "the clock of the server is behind those of most devices; their messages wait until it is set",
     "not_a_number": "a figure is not a number",

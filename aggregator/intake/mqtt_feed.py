@@ -5,12 +5,13 @@ StoreAway and holds its messages for a retry. Messages ahead of a server's clock
 (`clocks.ServerClock`).
 
 A broker delivers in order, and only so many unacknowledged messages. The messages of a sender with too many are
-therefore stored as they are, acknowledged, and processed later. A spool that is full takes no more: the newer messages
-wait unacknowledged, so that none is lost, and may then delay those behind them at the broker.
+therefore stored as they are, acknowledged, and processed later. Of one sender so many wait and no more: newer ones are
+refused by name. Unacknowledged, they would take the place of the messages of others at the broker.
 """
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -31,7 +32,8 @@ log = logging.getLogger("wattfall.mqtt")
 
 # Spool
 
-MOST_SPOOLED = 64 << 20  # bytes of the waiting messages of all senders, and those of one put more
+MOST_SPOOLED = 64 << 20  # bytes of the waiting messages of a sender, and those of one put more
+TOO_MANY = Refused("too_many", f"{MOST_SPOOLED >> 20} MB of this sender's messages wait already")
 _SPOOLED = 16  # messages read at once
 
 
@@ -54,25 +56,23 @@ class Spool:
         self._store = store
         self._number = time.time_ns()  # in the keys; grows also after a restart
         self._turn = ""  # the sender whose turn was the last
-        self._size, self._taken = 0, dict[str, int]()  # bytes of what waits in the store; of these, the taken ones
-        self._is_recalled = self._is_said = False
+        self._sizes = Counter[str]()  # bytes of what waits in the store, by sender
+        self._taken: dict[str, int] = {}  # of these, the taken messages, by key
+        self._is_recalled = False
         self.senders: set[str] = set()  # whose newer messages must wait behind the older ones
         self.is_empty = False
 
-    def has_room(self) -> bool:
-        """Whether newer messages need not wait at the broker; the log says it once for each time that they must."""
-        is_full = self._size >= MOST_SPOOLED
-        if is_full and not self._is_said:
-            log.warning("the spool is full (%d bytes): newer messages of its senders wait at the broker", self._size)
-        self._is_said = self._is_said or is_full
-        return not is_full
+    def has_room(self, sender: str) -> bool:
+        """Whether newer messages of a sender may wait."""
+        return self._sizes[sender] < MOST_SPOOLED
 
     def recall(self) -> None:
         """Count what was left in the store by a former process, once."""
         if not self._is_recalled:
-            waiting = [(one.key, len(one.body)) for page in record_pages(self._store, SPOOL.of()) for one in page]
-            self.senders |= {key.partition(" ")[0] for key, _ in waiting}
-            self._size, self._is_recalled = sum(size for _, size in waiting), True
+            for one in (one for page in record_pages(self._store, SPOOL.of()) for one in page):
+                self._sizes[one.key.partition(" ")[0]] += len(one.body)
+            self.senders |= self._sizes.keys()
+            self._is_recalled = True
 
     def put(self, sender: str, messages: Iterable[tuple[str, bytes]], now: int) -> None:
         """Store topics and payloads; durable on return."""
@@ -84,7 +84,7 @@ class Spool:
                 body = orjson.dumps([topic, now, payload.decode("latin-1")]).decode()
                 self._store.put_record(SPOOL.of(), f"{sender} {self._number:020d}", body)
                 size += len(body)
-        self._size += size
+        self._sizes[sender] += size
         self.senders.add(sender)
         self.is_empty = False
 
@@ -102,14 +102,15 @@ class Spool:
                     self._turn, size = sender, size + len(row[1])
             if taken:
                 return taken
-        self._size, self._is_said, self.is_empty = 0, False, True
+        self.is_empty = True
+        self._sizes.clear()
         self.senders.clear()
         return taken
 
     def drop(self, key: str) -> None:
         """Delete a message that is stored now."""
         self._store.drop_record(SPOOL.of(), key)
-        self._size -= self._taken.pop(key, 0)
+        self._sizes[key.partition(" ")[0]] -= self._taken.pop(key, 0)
 
 
 # The feed
@@ -185,7 +186,6 @@ class MqttFeed:
         """Take the messages that have arrived; spool those of senders with too many, until others come."""
         if self.spool:
             self.spool.recall()
-            self._has_spooled(now)  # what waited for room in the spool
         is_busy = self._turns or self._held or (self.spool and not self.spool.is_empty)
         wait_s, until = 0 if is_busy else wait_s, self.pace() + SPOOL_S
         while room := BATCH - len(self._turns):
@@ -212,14 +212,15 @@ class MqttFeed:
         return taken + more
 
     def _has_spooled(self, now: int) -> bool:
-        """Spool the messages of senders with too many of them, and acknowledge them; whether there were any."""
+        """Spool or refuse the messages of senders with too many, and acknowledge them; whether there were any."""
         heavy = {*self._turns.many(SPOOL_BYTES), *self.spool.senders} if self.spool else ()
         owned = {sender: own for sender in heavy if (own := self._turns.of(sender))}
-        if owned and self.spool and not self.spool.has_room():
-            return False
         for sender, own in owned.items():
             assert self.spool
-            self.spool.put(sender, [(message.topic, message.payload) for message in own], now)
+            if self.spool.has_room(sender):
+                self.spool.put(sender, [(message.topic, message.payload) for message in own], now)
+            else:
+                self._keep([Received(sender, Content(refused=[Unread(TOO_MANY, one.payload) for one in own]))])
             self.subscriber.acknowledge(own)
             self._turns.drop(sender)
         return bool(owned)

@@ -38,6 +38,7 @@ REASONS = {
     "before_2000": text("a time before 2000, as of a clock that was never set"),
     "in_the_future": text("a time in the future"),
     "too_old": text("a time before the retention, which only an import may bring"),
+    "too_many": text("sent faster than it can be stored, for long"),
     "contradicts_neighbours": text("a late register that contradicts those around it, as of a wrong clock"),
     "erased": text("the data of this time were erased for the household that lived there"),
     "not_your_days": text("a time when others lived there"),
