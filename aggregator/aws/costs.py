@@ -52,7 +52,7 @@ ITEM_OVERHEAD = 100  # bytes that AWS adds to each item it stores
 CENSUSES, CLOSING_SCANS = MONTH_S / 300, MONTH_S / 1800  # scans of the live states
 TARIFF_BYTES = 400  # of a night rate, in the registry
 
-_DEVICE = "cad-0123456789ab"
+_DEVICE, _REGISTER = "cad-0123456789ab", "import_wh 1234567890"
 _READING = Reading(_DEVICE, 0, 431, 12_345_678, None, None)
 _PART = Part(412, None, 0, 0, 1800, 0)
 _PRICED = _PART._replace(cost=Cost(1_234_567_000, None))
@@ -139,12 +139,7 @@ def live_size() -> int:
 
 def device_size(plan: Plan) -> int:
     """Return the size of a registry entry."""
-    item: Item = {
-        "d": text(_DEVICE),
-        "z": text(Device("").timezone),
-        "w": number(100_000),
-        "r": {"SS": ["import_wh 1234567890"]},
-    }
+    item: Item = {"d": text(_DEVICE), "z": text(Device("").timezone), "w": number(100_000), "r": {"SS": [_REGISTER]}}
     return item_size(item) + TARIFF_BYTES * plan.is_priced
 
 
