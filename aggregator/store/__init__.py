@@ -90,9 +90,8 @@ def pages(read: Callable[[str], Sequence[Listed]], store: Store | None = None) -
     """
     page = read("")
     while page:
-        following = partial(read, page[-1].device_id)
-        if store:
-            following = store.begin(following)
+        read_next = partial(read, page[-1].device_id)
+        following: Callable[[], Sequence[Listed]] = store.begin(read_next) if store else read_next
         yield page
         page = following()
 
