@@ -155,7 +155,8 @@ def _compare(view: View, lang: Language) -> Slots:
 def _downloads(view: View, lang: Language) -> list[Component]:
     """Return the files of a chart, as items of a list; tables and documents are addresses of the API."""
     path = f"{BASE}/devices/{quote(view.device_id, safe=':')}/{view.level}/{view.period}"
-    file, picture, printer = attributes(data_full=""), attributes(data_picture=""), attributes(data_print="")
+    file, printer = attributes(data_full=""), attributes(data_print="")
+    picture = attributes(data_picture=f"wattfall-{view.device_id}-{view.period}")  # the name of the file
     choices = [
         *(html.A(lang.say(name), href=f"{path}.csv?by={by}", **file) for by, name in _csv(view.level).items()),
         html.A(lang.say("Picture (PNG)"), href=f"{view.path}/picture.json{view.query}", **picture),
