@@ -19,7 +19,14 @@ from tests.dashboard.people import at_home
 
 LIMIT = 850_000  # bytes
 SCRIPT_LINES = 700  # of our own JavaScript
-INSIDE = ("_dashprivate", "MutationObserver", "fetch =", "/_dash-", "__reactProps", "__reactFiber")  # Dash may change them
+INSIDE = (
+    "_dashprivate",
+    "MutationObserver",
+    "fetch =",
+    "/_dash-",
+    "__reactProps",
+    "__reactFiber",
+)  # Dash may change them
 BROWSER = {"Accept-Encoding": "gzip, deflate, br, zstd"}
 
 
