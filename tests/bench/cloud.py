@@ -8,6 +8,7 @@ TLS are not in it. Then a day of queues is simulated with these rates, for fleet
 
 import asyncio
 import base64
+import gc
 import multiprocessing
 import os
 import re
@@ -15,7 +16,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from math import inf
 from typing import Any, NamedTuple
@@ -27,8 +28,11 @@ from aggregator.aws.costs import Plan
 from aggregator.aws.deployment import parameters
 from aggregator.aws.lambdas import Functions, answer_to, level_steps
 from aggregator.core.documents import Device
+from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
 from aggregator.core.readings import Reading
+from aggregator.core.status import Status
+from aggregator.intake.device_status import put_statuses
 from aggregator.intake.edge.edge import JITTER_S
 from aggregator.intake.formats.canonical import BLOCK, encode_block
 from aggregator.intake.ingest import ingest
@@ -37,11 +41,15 @@ from aggregator.intake.tokens import new_token
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import table_of
+from aggregator.store.dynamodb.live_and_records import pack_live
 from aggregator.waterfall.worker import drain
+from tests.bench.fleet import device_item
+from tests.bench.search import home
 from tests.contract.conftest import MEMORY, in_memory
 
 CALL_S = 0.004  # of a call to DynamoDB
 DEVICES = 200
+COUNTED = 20_000  # in a census
 TICK_S = 10
 WINDOW_S = 60
 NOON = 1_795_392_000 + DAY_S // 2  # 2026-11-23T12:00:00Z, in a half hour that has begun
@@ -300,6 +308,25 @@ def simulated(plan: Plan, own: Mapping[str, float]) -> tuple[float, float, float
     return ingest.longest_s, days.longest_s, caught_up if days.waiting < plan.devices / every else inf
 
 
+def census_s() -> float:
+    """Return the CPU time of a census of COUNTED devices, each with a live state and a status, seconds."""
+    client, homes = in_memory(), [home(number) for number in range(COUNTED)]
+    arrivals = tuple(Arrival(NOON - back * TICK_S, NOON - back * TICK_S + 1) for back in range(REMEMBERED, 0, -1))
+    with closing(DynamoStore(client, MEMORY, clock=lambda: NOON)) as store:
+        for device in homes:
+            item = device_item(device)
+            client.call("put_item", TableName=f"{MEMORY}-devices", Item=item)
+            live = Live(device.device_id, NOON, NOON + 1, 431, 23_456_789, None, None, arrivals)
+            client.call("put_item", TableName=f"{MEMORY}-live", Item=pack_live(live))
+        put_statuses(store, [Status(one.device_id, NOON, -60, 200, "v2.0.1", "h1", True) for one in homes], NOON)
+    with served(client) as remote, closing(DynamoStore(remote, MEMORY, clock=lambda: NOON)) as store:
+        store.device(homes[0].device_id)  # imports and the first connection are of a cold start
+        gc.freeze()
+        began = time.process_time()
+        functions(store).fleet()
+        return time.process_time() - began
+
+
 def print_days() -> None:
     """Print what a day does to fleets, with the template's defaults and with the parameters that `costs` recommends."""
     print(f"\n{'devices':>12}{'sends':>12}{'parameters':>14}{'ingest':>9}{'days':>9}{'caught up':>11}   first limit")
@@ -322,6 +349,7 @@ def main() -> None:
     for one in measured():
         figures = f"{one.name:10}{one.calls:8.2f}{one.cpu_ms:8.2f}{one.clock_ms:8.2f}"
         print(f"{figures}{one.per_second:11.0f}{one.per_second * 10:23.0f}")
+    print(f"census of a million devices: {census_s() / COUNTED * 1e6:.0f} s")
     print_days()
 
 
