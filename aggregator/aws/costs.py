@@ -8,7 +8,6 @@ while nothing fails: the functions log no line for a call (SystemLogLevel). Nor 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from operator import mul
 from typing import NamedTuple
 
 from aggregator.core.documents import Device, Part
@@ -191,7 +190,7 @@ def requests_s(plan: Plan) -> float:
 def request_s(plan: Plan) -> float:
     """Return the mean time of a request over HTTP."""
     times = (HTTP_BLOCK_S if plan.is_edge else HTTP_S, HTTP_S, HTTP_ASK_S)
-    return sum(map(mul, _requests(plan), times)) / sum(_requests(plan))
+    return sum(requests * time for requests, time in zip(_requests(plan), times, strict=True)) / sum(_requests(plan))
 
 
 def _requests(plan: Plan) -> tuple[float, float, float]:

@@ -226,7 +226,7 @@ def _cpu(pid: int) -> float:
 class _Server:
     """A server that takes everything, and counts it as it would come over HTTP."""
 
-    device_id = "cad-1"
+    device_id, tells_viewers = "cad-1", True
 
     def __init__(self) -> None:
         self.sent = Sent()
