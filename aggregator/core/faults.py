@@ -1,14 +1,14 @@
 """Faults, rollovers and meter exchanges: which readings of a register are believed. Pure.
 
 `judge` cuts a register into one piece of believed readings per meter, without energy between them.
-
 **A break** between two runs (`registers.runs_of`) has these explanations, tried in this order:
 
-1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run, and
-   has then risen by no less than it rose during the fault. A long run tells better where it returns than a short one.
-   What it showed meanwhile (zeros, a restored backup, a wrong clock, garbage) is dropped, so the time of the fault
-   becomes a gap. A dip, a fall by less than half of the register, may also end within a run, within DIP_S or
-   DIP_READINGS. A register that stood still, and then makes up for it within FROZEN_S, was frozen by a gateway.
+1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run,
+   and has then risen by no less than it rose during the fault; across an outage, by twice its fall at most. A long run
+   tells better than a short one. What it showed meanwhile (zeros, a restored backup, a wrong clock, garbage) is
+   dropped, so the time of the fault becomes a gap. A dip, a fall by less than half of the register, may also end
+   within a run, within DIP_S or DIP_READINGS. A register that stood still, and makes up for it within FROZEN_S, was
+   frozen by a gateway.
 2. An *overshoot*: the last readings were wrong, and the register goes on in line with those before them. They came
    after a gap or with a leap, or are few: a clock was wrong, or garbage fitted by chance.
 3. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
@@ -17,7 +17,6 @@
    which it is known. The readings of that time contradicted earlier ones and were put aside. The piece continues.
 5. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
 6. Otherwise the run is too short to tell, or its clock was ahead (a dip that fits into a gap before it): it is dropped.
-
 A later reading may change the decision, until FAULT_S after the break. A person's exchange override comes first.
 """
 
@@ -134,7 +133,8 @@ def _return(level: Register, runs: list[Run], good: int, following: int, max_pow
         if ats[first] - ats[strange] > FAULT_S:
             break
         goes_on, is_long = follows(level, first - 1, first, max_power_w), is_long_enough(level, first, last)
-        is_strange = goes_on and (within or (whs[first - 1] > whs[good] and is_leap(whs[good], whs[first])))
+        is_more = whs[first] - whs[first - 1] > 2 * abs(whs[strange] - whs[good]) or within
+        is_strange = goes_on and (is_more or (whs[first - 1] > whs[good] and is_leap(whs[good], whs[first])))
         is_up = risen <= whs[first] - whs[good] + ROUNDING_WH or (is_long and 0 < 2 * whs[first] < highest)
         if is_up and not is_strange and follows(level, good, first, max_power_w):
             if not found or (is_long and not follows(level, runs[found[0]].last, first, max_power_w)):

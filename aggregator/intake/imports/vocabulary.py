@@ -38,7 +38,7 @@ _TABLES: dict[str, str] = {
     " forbruk forbrukning kulutus konsum consume load demand anvendelse maengde",
     "export": "export exported exportado feedin einspeisung eingespeist teruglevering teruggeleverd retour injectie"
     " injection injected returned return ret excedente excedentes vertida vertido saliente surplus as eai bn02"
-    " sold inmatning anto retur rueckspeisung ruckspeisung lieferung immissione immessa oddana dodavka",
+    " sold inmatning anto retur rueckspeisung ruckspeisung immissione immessa oddana dodavka",
     "generation": "production produced produktion produktie produccion generation generated generacion solar pv"
     " erzeugung opwek opbrengst tuotanto genereret inverter",
     "net": "net netto balance saldo minus",
@@ -74,7 +74,7 @@ _NEUTRAL = (  # words of figures that leave the direction open
     " halfhourly hourly daily halfhour half hh meter mesure messwert zahler zaehler compteur contador column sum"
     " smart grid reseau netz actual of per in the de la le du der die das and und et y home house household haus"
     " maison casa main mains units delta sensor step last new site whole all electricmeter stromzahler smartmeter"
-    " volumen reads diff energiemenge strommenge"
+    " volumen reads diff energiemenge strommenge lastgang lastgange lastprofil wirk"
 )
 _STEMS = (  # of words in forms that no table lists
     (
@@ -82,6 +82,10 @@ _STEMS = (  # of words in forms that no table lists
         re.compile("e[xk]sport|einspeis|eingespeis|inje[ck]|in[yj]ec|vertid|excedent|teruglev|teruggelev|inmat|invoed"),
     ),
     ("export", re.compile("immiss|immess|r(?:u|ue)ck(?:speis|liefer)|wprowadz|oddan|dodav|surplus|feedin|reinject")),
+    ("start", re.compile("(?:start|beg[iy]nn?|anfangs?)(?:dat|uhr|tid|tijd|zeit)")),
+    ("end", re.compile("(?:end[e]?|slut)(?:dat|uhr|tid|tijd|zeit)")),
+    ("consumption", re.compile(r"\w+(?:verbrauch|verbruik|forbrug|forbruk|kulutus)")),
+    ("ignored", re.compile("(?:warm|kalt)?wasser|water")),
     (
         "import",
         re.compile("import|entn[ao]|soutir|afname|afgenomen|preliev|prelev|bezug|bezog|pobran|odebran|uttag|aftag"),
@@ -96,7 +100,8 @@ _PHRASES = (
     (re.compile(r"\b(feed|fed)[ -]?in(to)?\b"), "export"),
     (re.compile(r"\b(to|naar|into) (the )?(grid|net|netz)\b"), "export"),
     (re.compile(r"\bfrom (the )?grid\b"), "import"),
-    (re.compile(r"\breceived\b(?! from)"), "received"),  # by the grid, beside what is delivered
+    # by the grid, beside what is delivered; a supplier delivers a Lieferung, and a home with panels does
+    (re.compile(r"\breceived\b(?! from)|\blieferung\b"), "received"),
     (re.compile(r"\b(surplus|excess) ?generation\b"), "export"),
     (re.compile(r"\b1[ .-]?0?[: ]?1[. ]8[. ][0-9]\b|\b1[. ]8[. ][0-9]\b"), "import"),
     (re.compile(r"\b2[. ]8[. ][0-9]\b"), "export"),
