@@ -30,7 +30,7 @@ GAP_S = 300  # a longer pause breaks the line
 REDRAW_S = 900  # until the whole is sent again: points that have left the hour go, and its peaks are found anew
 LEAST_W = 100  # the least range of the axis, so that a resting home looks flat
 CLOSE_S, CLOSE = 640, 0.3  # closer peaks, in seconds and in parts of the range, would overlap: the lowest goes
-EDGE_S = 320  # a label this close to an end of the hour stands inside it
+EDGE_S = 900  # a label this close to an end of the hour stands inside it
 
 Point = tuple[int, int]  # UTC seconds, W
 Figure = dict[str, Any]
