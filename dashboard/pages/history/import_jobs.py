@@ -32,6 +32,7 @@ from aggregator.store.port import Store
 from aggregator.waterfall.worker import drain
 from dashboard.pages.history import import_job
 from dashboard.pages.history.import_job import ImportJob
+from dashboard.web.user_limits import paced
 
 MOST_JOBS = 4  # of a process; each holds a file. One more takes the place of one that asks, of the same person first
 BEAT_S = 10  # between signs of life
@@ -216,7 +217,7 @@ class ImportJobs:
 
     @contextmanager
     def _bar(self, job: ImportJob, _: str, length: int) -> Iterator[Progress]:
-        done, sign = 0, self._signs[job.job_id]
+        done, sign, pace = 0, self._signs[job.job_id], paced()
         sign.percent = 0
 
         def progress(more: int) -> None:
@@ -225,6 +226,7 @@ class ImportJobs:
             sign.percent = min(100 * done // max(length, 1), 100)
             if sign.is_stopped and job.state != UNDOING:
                 raise _Stopped
+            pace()
 
         yield progress
 

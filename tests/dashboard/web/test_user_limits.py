@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from aggregator.core.documents import Device
 from aggregator.store.port import Store
 from dashboard.pages.household.slots import LIVE, LIVE_STATE
-from dashboard.web.user_limits import ALLOWANCE_S, AT_ONCE, DOWNLOADS, MOST_KEYS, RATE, Budgets
+from dashboard.web.user_limits import ALLOWANCE_S, AT_ONCE, DOWNLOADS, MOST_KEYS, RATE, Budgets, paced
 from tests.dashboard.answers import named
 from tests.dashboard.people import browser, dashboard, somebody
 
@@ -166,3 +166,12 @@ def test_a_malformed_callback_is_400_and_one_line_in_the_log(
         answer = ann.post("/_dash-update-component", data=MALFORMED[name], content_type="application/json")
     assert answer.status_code == 400
     assert [(one.exc_info, "\n" in one.getMessage()) for one in caplog.records] == [(None, False)]
+
+
+def test_a_file_rests_as_long_as_it_worked() -> None:
+    worked, rests = [10.0], list[float]()
+    pace = paced(lambda: worked[0], rests.append)
+    for spent in (2.0, 0.0, 0.5):
+        worked[0] += spent
+        pace()
+    assert rests == [2.0, 0.0, 0.5]
