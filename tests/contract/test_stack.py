@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 import pytest
+import requests
 from click.testing import CliRunner
 
 from aggregator.aws.dead_letters import client
@@ -46,12 +47,14 @@ from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
 from tests.budgets import scaled
+from tests.contract import test_ways_in as ways
 from tests.dashboard.people import accounts_on
 
 PREFIX = "wattfall-test"
 ZONE = "Europe/London"
 PATIENCE_S = 60
 RECORDS = 500  # in one call to Kinesis
+KEPT_DAYS = 3650  # the most: some messages are of 2026
 
 
 @dataclass
@@ -90,10 +93,11 @@ def cloud() -> Iterator[Cloud]:
     with emulator() as endpoint, pytest.MonkeyPatch.context() as patch:
         for name, value in endpoint.environ.items():
             patch.setenv(name, value)
-        outputs = deploy(endpoint, PREFIX)
+        outputs = deploy(endpoint, PREFIX, RetentionDays=str(KEPT_DAYS))
         secrets = client("secretsmanager", **endpoint.options)
         patch.setenv("WATTFALL_SECRET", secrets.get_secret_value(SecretId=outputs["Secret"])["SecretString"])
-        store = open_store(f"dynamodb://{PREFIX}?region={endpoint.region}")
+        patch.setenv("WATTFALL_RETENTION_DAYS", str(KEPT_DAYS))
+        store = open_store(f"dynamodb://{PREFIX}?region={endpoint.region}&retention={KEPT_DAYS}")
         yield Cloud(endpoint, outputs, store)
         store.close()
 
@@ -198,10 +202,10 @@ def test_a_device_is_live_over_its_own_topic_alone(cloud: Cloud) -> None:
         (f"{PREFIX}/cad-live/readings", orjson.dumps(as_message(Reading("cad-live", now, 431, 1000, None)))),
         (f"{PREFIX}/cad-live/readings", orjson.dumps(as_message(Reading("cad-other", now, 431, 1000, None)))),
         (f"{PREFIX}/cad-edge/block", block),
-        ("cad-shelly/events/rpc", shelly),
+        ("shelly-live/events/rpc", shelly),
     )
     cloud.send(by_rule(topic, payload) for topic, payload in sent)
-    shown = {"cad-live": 431, "cad-edge": 300, "cad-shelly": 7}
+    shown = {"cad-live": 431, "cad-edge": 300, "shelly-live": 7}
     until(lambda: all(cloud.store.live(device_id) for device_id in shown))
     assert {one: (live := cloud.store.live(one)) and live.power_w for one in shown} == shown
     assert cloud.store.live("cad-other") is None
@@ -209,9 +213,47 @@ def test_a_device_is_live_over_its_own_topic_alone(cloud: Cloud) -> None:
     assert [*load_refusals(cloud.store, "cad-live").days.values()] == [{"bad_device_id": 1}]
 
 
-def test_an_edge_sends_half_hours_and_the_live_state_over_http(cloud: Cloud) -> None:
+def test_every_format_through_every_way_in_is_what_sqlite_holds(cloud: Cloud, tmp_path: Path) -> None:
+    """Twice and in any order; some messages come as dead letters that are replayed."""
+    expected, chance, queue = ways.on_sqlite(tmp_path), random.Random(1), cloud.outputs["DeadLetters"]
+    sent = ways.events(cloud.store)
+    for device_id in ways.EVERYBODY:
+        cloud.store.put_device(Device(device_id, ways.ZONE))
+    chance.shuffle(sent)
+    by_rule = [event for way, event in sent if way == "rule"]
+    lost, came = by_rule[:4], by_rule[4:] + by_rule[6:]
+
+    def found() -> dict[str, object]:
+        return {key: one for key, one in ways.content(cloud.store).items() if ways.sender(key) in ways.EVERYBODY}
+
+    cloud.send((one["partitionKey"], base64.b64decode(one["data"])) for one in came)
+    for event in [event for way, event in sent if way == "http"] * 2:
+        answer = requests.post(
+            f"{url_of(cloud)}/ingest",
+            base64.b64decode(event["body"]),
+            params=event["queryStringParameters"],
+            headers=event["headers"],
+            timeout=PATIENCE_S,
+        )
+        assert answer.status_code == 202, answer.text
+    for one in lost:
+        message = orjson.loads(base64.b64decode(one["data"]))
+        letter = {"topic": message["topic"], "base64OriginalPayload": message["data"], "failures": []}
+        cloud.client("sqs").send_message(QueueUrl=queue, MessageBody=orjson.dumps(letter).decode())
+    done = CliRunner().invoke(main, ["replay", "--queue", queue, "--store", cloud.outputs["Store"]])
+    assert orjson.loads(done.stdout) == {"replayed": len(lost), "failed": 0}
+    until(lambda: found() == expected)
+    assert found() == expected
+
+
+def url_of(cloud: Cloud) -> str:
+    """Return the address of the HTTP API, as the emulator has it."""
     api = cloud.outputs["Url"].partition("//")[2].partition(".")[0]
-    url = f"{cloud.endpoint.url}/_aws/execute-api/{api}/$default"  # as the emulator has it
+    return f"{cloud.endpoint.url}/_aws/execute-api/{api}/$default"
+
+
+def test_an_edge_sends_half_hours_and_the_live_state_over_http(cloud: Cloud) -> None:
+    url = url_of(cloud)
     now = int(time.time())
     start = now // 1800 * 1800 - 3600
     readings = [Reading("cad-http", start + 10 * n, 200 + n, 1000 + n, None) for n in range(180)]
