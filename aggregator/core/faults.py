@@ -228,13 +228,13 @@ def _overshot(
 
 
 def _is_elsewhere(level: Register, piece: Sequence[int], start: int) -> bool:
-    """Whether a whole piece, the first one, belongs to a later time: a stretch apart, a little above what follows."""
+    """Whether a whole piece belongs to a later time: short, after another, or the first, apart, and little higher."""
     ats, whs, *_ = level
-    fall, seconds = whs[piece[-1]] - whs[start], ats[piece[-1]] - ats[piece[0]]
-    is_apart = LONGEST_S >= ats[start] - ats[piece[-1]] > max(seconds, DIP_S)
-    is_small = fall * LEAP < whs[start] and fall * 3600 <= _most_w(level, piece) * FAULT_S
-    is_small &= is_long_enough(level, piece[0], piece[-1]) and not is_other_meter(level, piece[-1], start)
-    return is_apart and is_small
+    fall, seconds, apart_s = whs[piece[-1]] - whs[start], ats[piece[-1]] - ats[piece[0]], ats[start] - ats[piece[-1]]
+    is_little = fall * LEAP < whs[start] and fall * 3600 <= _most_w(level, piece) * FAULT_S
+    is_later = is_short(ats, piece[0], piece[-1]) if piece[0] else is_little and apart_s > max(seconds, DIP_S)
+    is_run = is_long_enough(level, piece[0], piece[-1]) and not is_other_meter(level, piece[-1], start)
+    return is_later and is_run and apart_s <= LONGEST_S
 
 
 def breaks(points: Register, max_power_w: int) -> dict[int, int | None]:

@@ -193,6 +193,14 @@ def test_a_short_stretch_of_the_register_among_zeros_counts() -> None:
     assert energy(found) == points[-1][1] - 900_000
 
 
+def test_a_stretch_of_the_future_beside_an_exchange_is_dropped() -> None:
+    """A new meter begins at 12 kWh; before its first readings stand some of six hours later."""
+    old, new = steady(900_000, 5, 60), steady(12_000, 10, 60, at=5 * HOUR + 600)
+    wrong = steady(18_000, 0.13, 60, at=5 * HOUR + 60)
+    found = judged(old + wrong + [one for n, one in enumerate(new) if not 360 <= n < 360 + len(wrong)])
+    assert (len(found.pieces), energy(found)) == (2, 4983 + 9983)
+
+
 @pytest.mark.parametrize(("fall", "outage_s"), [(2000, 360), (10_000, HOUR), (60_000, HOUR), (10_000, 3 * HOUR)])
 def test_an_outage_ends_a_restored_backup_that_the_register_had_passed(fall: int, outage_s: int) -> None:
     """1 kW for four days; from the third hour to the end of the third day the register shows too little."""
