@@ -16,7 +16,7 @@
 4. A *clock put back*: the register rises at once by no more than the home uses in CLOCK_S; with a leap, in the time for
    which it is known. The readings of that time contradicted earlier ones and were put aside. The piece continues.
 5. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
-6. Otherwise the run is too short to tell, or its clock was ahead (a dip that fits into a gap before it): it is dropped.
+6. Otherwise it is dropped: too short to tell, or its clock was ahead (a dip in a gap before it, or most of a gap).
 A later reading may change the decision, until FAULT_S after the break. A person's exchange override comes first.
 """
 
@@ -295,7 +295,7 @@ def _modulus(level: Register, runs: list[Run], piece: Sequence[int], following: 
 def _is_ahead(level: Register, piece: Sequence[int], first: int, last: int) -> bool:
     """Whether readings fit into a gap of the piece before them: their clock was ahead."""
     near = piece[bisect_left(piece, level.ats[first] - FAULT_S, key=level.ats.__getitem__) :]
-    return is_short(level.ats, first, last) and fits_into_gap(level, near, first, last)
+    return fits_into_gap(level, near, first, last, fills=not is_short(level.ats, first, last))
 
 
 def _is_exchange(level: Register, runs: Sequence[Run], piece: Sequence[int], following: int, max_power_w: int) -> bool:

@@ -6,7 +6,6 @@ litres), meter ids. `core.faults` decides which readings are believed.
 Exchange overrides are people's statements, stored as text: `1793059200+ 1793145600-` (`+` exchanged, `-` not).
 
 **Gaps** follow the register's own rhythm, see `gap_positions`.
-
 **Runs.** Readings run on *plainly* while each can follow the one before: the register does not fall, and rises no
 faster than the home's maximum power (but for one count of the register), without a leap, or a jump across an outage. A
 fall of ROUNDING_WH is rounding: the readings before it are lowered. Most registers are one run.
@@ -98,8 +97,8 @@ def register_of(readings: Sequence[Reading], channel: str, exchange_overrides: E
 def gap_positions(ats: Sequence[int]) -> list[int]:
     """Return the positions of the steps that are gaps; step `i` leads from `ats[i]` to `ats[i + 1]`.
 
-    A gap is longer than MAX_GAP_S and than RHYTHMS times the median of the eight steps nearest to it, NEAR_STEPS on
-    each side. A step counts as LONGEST_STEP_S at most.
+    It is longer than MAX_GAP_S and than RHYTHMS times the median of the eight steps nearest to it, NEAR_STEPS on each
+    side. A step counts as LONGEST_STEP_S at most.
     """
     steps = list(map(sub, ats[1:], ats))
     if not steps or max(steps) <= MAX_GAP_S:
@@ -113,14 +112,15 @@ def _longest_step(steps: Sequence[int], place: int) -> float:
     return RHYTHMS * median([min(step, LONGEST_STEP_S) for step in near]) if near else 0
 
 
-def fits_into_gap(points: Register, piece: Sequence[int], first: int, last: int) -> bool:
-    """Whether readings fit between two neighbours of a piece (positions), by their values and by their time."""
+def fits_into_gap(points: Register, piece: Sequence[int], first: int, last: int, *, fills: bool) -> bool:
+    """Whether readings fit between two of a piece (positions), by values and time; `fills` at least half of it."""
     ats, whs, *_ = points
     after = bisect_right(piece, whs[first], key=whs.__getitem__)
     if not 0 < after < len(piece):
         return False
     one, other = piece[after - 1], piece[after]
-    is_long = ats[other] - ats[one] >= max(MAX_GAP_S, ats[last] - ats[first])
+    seconds, gap_s = ats[last] - ats[first], ats[other] - ats[one]
+    is_long = max(MAX_GAP_S, seconds) <= gap_s and (not fills or gap_s <= 2 * seconds)
     return is_long and whs[one] <= whs[first] and whs[last] <= whs[other]
 
 
