@@ -1,14 +1,14 @@
 """Faults, rollovers and meter exchanges: which readings of a register are believed. Pure.
 
 `judge` cuts a register into one piece of believed readings per meter, without energy between them.
+
 **A break** between two runs (`registers.runs_of`) has these explanations, tried in this order:
 
 1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run,
-   and has then risen by no less than it rose during the fault; across an outage, by twice its fall at most. A long run
-   tells better than a short one. What it showed meanwhile (zeros, a restored backup, a wrong clock, garbage) is
-   dropped, so the time of the fault becomes a gap. A dip, a fall by less than half of the register, may also end
-   within a run, within DIP_S or DIP_READINGS. A register that stood still, and makes up for it within FROZEN_S, was
-   frozen by a gateway.
+   and has then risen by no less than it rose during the fault. A long run tells better than a short one. What it
+   showed meanwhile (zeros, a restored backup, a wrong clock, garbage) is dropped, so the time of the fault becomes a
+   gap. A dip, a fall by less than half of the register, may also end within a run, within DIP_S or DIP_READINGS. A
+   register that stood still, and makes up for it within FROZEN_S, was frozen by a gateway.
 2. An *overshoot*: the last readings were wrong, and the register goes on in line with those before them. They came
    after a gap or with a leap, or are few: a clock was wrong, or garbage fitted by chance.
 3. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
@@ -133,8 +133,7 @@ def _return(level: Register, runs: list[Run], good: int, following: int, max_pow
         if ats[first] - ats[strange] > FAULT_S:
             break
         goes_on, is_long = follows(level, first - 1, first, max_power_w), is_long_enough(level, first, last)
-        is_more = whs[first] - whs[first - 1] > 2 * abs(whs[strange] - whs[good]) or within
-        is_strange = goes_on and (is_more or (whs[first - 1] > whs[good] and is_leap(whs[good], whs[first])))
+        is_strange = goes_on and (within or (whs[first - 1] > whs[good] and is_leap(whs[good], whs[first])))
         is_up = risen <= whs[first] - whs[good] + ROUNDING_WH or (is_long and 0 < 2 * whs[first] < highest)
         if is_up and not is_strange and follows(level, good, first, max_power_w):
             if not found or (is_long and not follows(level, runs[found[0]].last, first, max_power_w)):

@@ -1,6 +1,5 @@
 """Invariant 7: a fault leaves no trace; a rollover is counted; an exchange stays an exchange."""
 
-import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -133,26 +132,6 @@ def test_a_fault_keeps_the_sum_on_dynamodb(case: tuple[str, list[Reading], int],
     zone, readings, right_wh = case
     with store_of("memory") as store:
         check_sum(store, readings, zone, deliver, right_wh)
-
-
-@examples(24)
-@given(
-    st.integers(2, 900),
-    st.sampled_from([3000, 10_000, 60_000]),
-    st.sampled_from([0, 360, HOUR, 3 * HOUR]),
-    st.none() | st.randoms(use_true_random=False),
-)
-def test_a_restored_backup_of_any_length_keeps_the_sum(
-    count: int, back: int, outage_s: int, chance: random.Random | None
-) -> None:
-    """800 W, a reading a minute; an outage may end the fault, when the register has passed its former value or not."""
-    points = steady(24, 60, watts=800)
-    shown = faulty(points, 300, 300 + count, "restored", back, 0)
-    until = points[300 + count][0]
-    readings = readings_of([one for one in shown if not until <= one[0] < until + outage_s])
-    mixed = chance.sample(readings, len(readings)) if chance else readings
-    with fresh_store() as store:
-        check_sum(store, mixed, "UTC", lambda some: [list(some[n : n + 400]) for n in range(0, len(some), 400)], 19_200)
 
 
 def check_clock(store: Store, case: Clocked, channel: str) -> None:
