@@ -4,11 +4,11 @@
 
 **A break** between two runs (`registers.runs_of`) has these explanations, tried in this order:
 
-1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run,
-   and has then risen by no less than it rose during the fault. A long run tells better than a short one. What it
-   showed meanwhile (zeros, a restored backup, a wrong clock, garbage) is dropped, so the time of the fault becomes a
-   gap. A dip, a fall by less than half of the register, may also end within a run, within DIP_S or DIP_READINGS. A
-   register that stood still, and makes up for it within FROZEN_S, was frozen by a gateway.
+1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run, and
+   has then risen by no less than it rose during the fault. A long run tells better where it returns than a short one.
+   What it showed meanwhile (zeros, a restored backup, a wrong clock, garbage) is dropped, so the time of the fault
+   becomes a gap. A dip, a fall by less than half of the register, may also end within a run, within DIP_S or
+   DIP_READINGS. A register that stood still, and then makes up for it within FROZEN_S, was frozen by a gateway.
 2. An *overshoot*: the last readings were wrong, and the register goes on in line with those before them. They came
    after a gap or with a leap, or are few: a clock was wrong, or garbage fitted by chance.
 3. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
@@ -16,7 +16,8 @@
 4. A *clock put back*: the register rises at once by no more than the home uses in CLOCK_S; with a leap, in the time for
    which it is known. The readings of that time contradicted earlier ones and were put aside. The piece continues.
 5. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
-6. Otherwise it is dropped: too short to tell, or its clock was ahead (a dip in a gap before it, or most of a gap).
+6. Otherwise the run is too short to tell, or its clock was ahead (a dip that fits into a gap before it): it is dropped.
+
 A later reading may change the decision, until FAULT_S after the break. A person's exchange override comes first.
 """
 
@@ -294,7 +295,7 @@ def _modulus(level: Register, runs: list[Run], piece: Sequence[int], following: 
 def _is_ahead(level: Register, piece: Sequence[int], first: int, last: int) -> bool:
     """Whether readings fit into a gap of the piece before them: their clock was ahead."""
     near = piece[bisect_left(piece, level.ats[first] - FAULT_S, key=level.ats.__getitem__) :]
-    return fits_into_gap(level, near, first, last, fills=not is_short(level.ats, first, last))
+    return is_short(level.ats, first, last) and fits_into_gap(level, near, first, last)
 
 
 def _is_exchange(level: Register, runs: Sequence[Run], piece: Sequence[int], following: int, max_power_w: int) -> bool:

@@ -112,15 +112,14 @@ def _longest_step(steps: Sequence[int], place: int) -> float:
     return RHYTHMS * median([min(step, LONGEST_STEP_S) for step in near]) if near else 0
 
 
-def fits_into_gap(points: Register, piece: Sequence[int], first: int, last: int, *, fills: bool) -> bool:
-    """Whether readings fit between two of a piece (positions), by values and time; `fills` at least half of it."""
+def fits_into_gap(points: Register, piece: Sequence[int], first: int, last: int) -> bool:
+    """Whether readings fit between two neighbours of a piece (positions), by their values and by their time."""
     ats, whs, *_ = points
     after = bisect_right(piece, whs[first], key=whs.__getitem__)
     if not 0 < after < len(piece):
         return False
     one, other = piece[after - 1], piece[after]
-    seconds, gap_s = ats[last] - ats[first], ats[other] - ats[one]
-    is_long = max(MAX_GAP_S, seconds) <= gap_s and (not fills or gap_s <= 2 * seconds)
+    is_long = ats[other] - ats[one] >= max(MAX_GAP_S, ats[last] - ats[first])
     return is_long and whs[one] <= whs[first] and whs[last] <= whs[other]
 
 

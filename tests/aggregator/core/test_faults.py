@@ -193,13 +193,6 @@ def test_a_short_stretch_of_the_register_among_zeros_counts() -> None:
     assert energy(found) == points[-1][1] - 900_000
 
 
-def test_hours_of_a_clock_that_was_a_day_ahead_at_the_end_are_dropped() -> None:
-    """1 kW for 29 hours; the readings of the sixth to tenth hour are dated a day later, and nothing follows them."""
-    points = steady(900_000, 29, 60)
-    found = judged(points[:300] + points[600:] + [(at + DAY, wh) for at, wh in points[300:600]])
-    assert (len(found.pieces), energy(found)) == (1, points[-1][1] - 900_000)
-
-
 def test_a_stretch_of_the_future_beside_an_exchange_is_dropped() -> None:
     """A new meter begins at 12 kWh; before its first readings stand some of six hours later."""
     old, new = steady(900_000, 5, 60), steady(12_000, 10, 60, at=5 * HOUR + 600)
