@@ -9,12 +9,12 @@
     const address = link?.href;
     let followed = 0;
 
-    const show = (sentence, percent) => {
+    const show = (words, percent) => {
         const bar = place.querySelector("progress");
-        place.hidden = sentence === "";
-        bar.hidden = percent === undefined;
+        place.hidden = words === null;
+        bar.hidden = percent === null;
         bar.value = percent ?? 0;
-        place.querySelector("p").textContent = sentence;
+        place.querySelector("p").textContent = link.dataset[words]?.replace("{percent}", percent);
     };
 
     const follow = async (name, waited) => {
@@ -23,24 +23,21 @@
         if (name !== followed) {
             return; // a newer download is shown
         }
-        if (percent === null) {
-            show(link.dataset.stopped);
-        } else if (percent === 100) {
-            show(link.dataset.done, percent);
-        } else if (percent !== undefined) {
-            show(link.dataset.written.replace("{percent}", percent), percent);
-            setTimeout(follow, PAUSE_MS, name, 0);
-        } else if (waited < PATIENCE) {
-            setTimeout(follow, PAUSE_MS, name, waited + 1);
-        } else {
-            show("");
+        if (percent !== undefined) {
+            show(percent === null ? "stopped" : percent === 100 ? "done" : "written", percent);
+        } else if (waited >= PATIENCE) {
+            show(null, null);
+            return;
+        }
+        if (percent !== null && percent !== 100) {
+            setTimeout(follow, PAUSE_MS, name, percent === undefined ? waited + 1 : 0);
         }
     };
 
     link?.addEventListener("click", () => {
         followed = String(Math.random()).slice(2);
         link.href = `${address}?of=${followed}`;
-        show(link.dataset.begun, 0);
+        show("begun", 0);
         setTimeout(follow, PAUSE_MS / 4, followed, 0);
     });
 })();

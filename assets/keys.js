@@ -56,10 +56,7 @@
         }
         start = null;
     };
-    const cancel = () => {
-        start = null;
-    };
     document.addEventListener("touchstart", begin, { passive: true });
     document.addEventListener("touchend", end, { passive: false });
-    document.addEventListener("touchcancel", cancel, { passive: true });
+    document.addEventListener("touchcancel", () => (start = null), { passive: true });
 })();

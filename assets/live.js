@@ -138,6 +138,7 @@
         if (!live) {
             return Array(3).fill(window.dash_clientside.no_update);
         }
+        setProps("power-age", { children: said(live.age, words) }); // at once, not with the next beat
         const [shown] = live.hour;
         let from = pressed?.device === shown ? pressed.power_w : null;
         if (window.dash_clientside.callback_context.triggered_id === "since") {

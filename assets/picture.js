@@ -4,13 +4,8 @@
 
     const FINENESS = 2; // pixels of the picture per pixel of the figure
 
-    const fileName = (address) => {
-        const [, , device, , period] = new URL(address, window.location.href).pathname.split("/").map(decodeURIComponent);
-        return `wattfall-${device}-${period}`.replace(/[^\w.-]/g, "-");
-    };
-
-    const draw = async (address) => {
-        const answer = await fetch(address);
+    const draw = async (link) => {
+        const answer = await fetch(link.href);
         if (!answer.ok) {
             // One line with the fault and the fix.
             window.dash_clientside.set_props("alert", { children: await answer.text() });
@@ -18,7 +13,7 @@
         }
         const figure = await answer.json();
         const { width, height } = figure.layout;
-        const drawn = { format: "png", width, height, scale: FINENESS, filename: fileName(address) };
+        const drawn = { format: "png", width, height, scale: FINENESS, filename: link.dataset.picture };
         await (await window.Plotly).downloadImage(figure, drawn);
     };
 
@@ -28,14 +23,14 @@
             return;
         }
         event.preventDefault();
-        if (link.getAttribute("aria-busy") === "true") {
+        if (link.ariaBusy) {
             return;
         }
-        link.setAttribute("aria-busy", "true");
+        link.ariaBusy = "true";
         try {
-            await draw(link.href);
+            await draw(link);
         } finally {
-            link.removeAttribute("aria-busy");
+            link.ariaBusy = null;
         }
     });
 })();

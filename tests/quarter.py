@@ -25,7 +25,6 @@ ROW = Level(
 WORDS = LevelWords(
     tab="Quarter",
     current="This quarter",
-    current_narrow="Now",
     choose="Choose a quarter",
     to_come="This quarter is still to come",
     begin="The readings of this device begin in {period}.",

@@ -16,6 +16,7 @@ from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
 MONTH_S = 30 * DAY_S
 BATCHES = 10  # of a shard at once (ParallelizationFactor)
 SHARD_RECORDS = 1000  # a second, into a shard of the coalescing stream
+FULLEST = 1.04  # of several shards with 10,000 devices each, by the MD5 of their ids, beside the mean
 ON_DEMAND_RECORDS = 200_000  # a second, into a stream on demand; it doubles within 15 minutes
 PARTITION_UNITS = 1000  # write units a second of a partition of a table, which is a shard of its stream
 NEW_TABLE_UNITS, TABLE_UNITS = 4_000, 40_000  # write units a second: of a new table; of any, by default
@@ -57,19 +58,28 @@ def _limits(plan: Plan, parameters: Mapping[str, float]) -> Iterator[CapacityLim
     yield CapacityLimit("Lambda: calls at once, reserved", reserved, CALLS - UNRESERVED, "quota of AWS")
     yield ingest_limit(plan, parameters)
     yield days_limit(plan, parameters)
-    for table in ("readings", "live", "days"):
-        units = sum(row.write_units for row in rows(plan) if row.place == table) / MONTH_S
+    for table, units in _table_units(plan).items():
         yield CapacityLimit(
             f"DynamoDB: write units a second of a new table {table}", units, NEW_TABLE_UNITS, "a warmer table"
         )
         yield CapacityLimit(f"DynamoDB: write units a second of the table {table}", units, TABLE_UNITS, "quota of AWS")
 
 
+def _table_units(plan: Plan) -> dict[str, float]:
+    """Return the write units a second of the tables that each window writes."""
+    written = rows(plan)
+    return {
+        table: sum(row.write_units for row in written if row.place == table) / MONTH_S
+        for table in ("readings", "live", "days")
+    }
+
+
 def _stream_limits(plan: Plan) -> Iterator[CapacityLimit]:
     messages = plan.devices / (HALF_HOUR if plan.is_edge else plan.interval_s)
     yield CapacityLimit("IoT Core: messages a second", messages, PUBLISHES, "quota of AWS")
     yield CapacityLimit("IoT Core: connections", plan.devices, CONNECTIONS, "quota of AWS")
-    accepted = plan.shards * SHARD_RECORDS or ON_DEMAND_RECORDS
+    fullest = FULLEST if plan.shards > 1 else 1
+    accepted = plan.shards * SHARD_RECORDS / fullest or ON_DEMAND_RECORDS
     yield CapacityLimit("Kinesis: records a second", messages, accepted, "Shards" if plan.shards else "quota of AWS")
 
 
@@ -127,8 +137,13 @@ def lag_s(plan: Plan, parameters: Mapping[str, float]) -> float:
 
 
 def catch_up_s(plan: Plan, parameters: Mapping[str, float]) -> float:
-    """Return the time to catch up after an hour of outage, if no changes of a device fell together; inf for never."""
-    share = max(limit.share for limit in (ingest_limit(plan, parameters), days_limit(plan, parameters)))
+    """Return the time to catch up after an hour of outage, if no changes of a device fell together; inf for never.
+
+    A table on demand takes twice what it has taken before, within its quota.
+    """
+    functions = ingest_limit(plan, parameters), days_limit(plan, parameters)
+    tables = (units / min(TABLE_UNITS, max(NEW_TABLE_UNITS, 2 * units)) for units in _table_units(plan).values())
+    share = max(*(limit.share for limit in functions), *tables)
     return HOUR * share / (1 - share) if share < 1 else inf
 
 

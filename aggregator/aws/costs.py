@@ -2,10 +2,10 @@
 
 Windows come from the template's parameters, item sizes from `store.dynamodb.items`, times of functions from
 `tests.bench.cloud`. Devices send by Basic Ingest, without a charge for messages. A month has 30 days. Logs cost nothing
-while nothing fails: the functions log no line for a call (SystemLogLevel). Nor does encryption with AWS's own keys.
+while nothing fails: the functions log no line for a call (SystemLogLevel). Nor does encryption without KmsEncryption.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.money import Cost
 from aggregator.core.periods import DAY_S, HALF_HOUR, RETENTION_DAYS
 from aggregator.core.readings import Reading
+from aggregator.intake.edge.edge import ASK_S, WATCHED_S
 from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.items import Item, item_size, number, read_units, text, write_units
 
@@ -37,20 +38,23 @@ PRICES = {  # dollars
     "GB-second": 13.3334e-6,  # on arm64
     "alarm": 0.10,  # CloudWatch
     "secret": 0.40,  # Secrets Manager
+    "key request": 3.00e-6,  # KMS
     "instance-hour": 0.0168,  # t4g.small
     "balancer-hour": 0.0225,
 }
 MONTH_S = 30 * DAY_S
 MEMORY_GB = 1769 / 1024
-INGEST_S, DAY_STEP_S, HIGHER_STEP_S = 0.004, 0.0125, 0.0075  # of a core, a device and step; `tests.bench.cloud`
-HTTP_S, HTTP_BLOCK_S = 0.020, 0.041  # of a core that waits for its 4 and 7 calls of 4 ms; `tests.bench.cloud`
-LIVE_S = 60  # between the live readings of an edge over HTTP
+INGEST_S, DAY_STEP_S, HIGHER_STEP_S = 0.004, 0.0125, 0.005  # of a core, a device and step; `tests.bench.cloud`
+COUNT_S = 60e-6  # of a core, a device in a census; `tests.bench.cloud`
+HTTP_S, HTTP_BLOCK_S = 0.020, 0.045  # of a core that waits for its 4 and 8 calls of 4 ms; `tests.bench.cloud`
+HTTP_ASK_S = 0.010  # for its 2 calls
 CLOSINGS = 3  # writes of a day after its end: its last half hour, and what comes late
 WATCHED = 0.02  # of the devices, at any time
 NEAR = 2  # half hours that a step reads near the end of a device's readings
 ITEM_OVERHEAD = 100  # bytes that AWS adds to each item it stores
 CENSUSES, CLOSING_SCANS = MONTH_S / 300, MONTH_S / 1800  # scans of the live states
 TARIFF_BYTES = 400  # of a night rate, in the registry
+CALLERS, KEY_S = 12, 300  # roles that read and write tables; how long a key is remembered for one
 
 _DEVICE, _REGISTER = "cad-0123456789ab", "import_wh 1234567890"
 _READING = Reading(_DEVICE, 0, 431, 12_345_678, None, None)
@@ -72,7 +76,8 @@ class Plan:
     alarms: int = 0
     statuses: float = 0  # changed statuses of a device an hour
     has_web: bool = False  # two instances behind a balancer
-    is_http: bool = False  # by the HTTP API; an edge then also sends live readings
+    has_kms: bool = False  # KmsEncryption
+    is_http: bool = False  # by the HTTP API; an edge then sends live readings while somebody looks
 
 
 class CostRow(NamedTuple):
@@ -88,18 +93,13 @@ class CostRow(NamedTuple):
 
 def rows(plan: Plan) -> list[CostRow]:
     """Return the cost of every step, tables first."""
-    batches, closings = _batches(plan), CLOSINGS * MONTH_S / DAY_S
+    (batches, lives, asks), closings = _requests(plan), CLOSINGS * MONTH_S / DAY_S
+    known = sum(read_units(size, is_consistent=True) for size in (device_size(plan), live_size()))
     steps = [
         _readings(plan),
-        _table(
-            "ingest",
-            "live",
-            plan,
-            batches,
-            live_size(),
-            HTTP_READS if plan.is_http else device_reads(plan) + read_units(live_size(), is_consistent=True),
-        ),
-        _table("http", "live", plan, _live_requests(plan), live_size(), HTTP_READS),
+        _table("ingest", "live", plan, batches, live_size(), HTTP_READS if plan.is_http else known),
+        _table("http", "live", plan, lives, live_size(), HTTP_READS),
+        _priced("ask", "records", asks * plan.devices, 0, asks * plan.devices * ASK_READS),
         _table("watched", "live", plan, _watched(plan), live_size(), 0),
         _table("days", "days", plan, _updates(plan), day_size(plan), _day_reads(plan)),
         _table("months", "months", plan, closings, month_size(), _document_reads(plan, day_size(plan))),
@@ -108,7 +108,7 @@ def rows(plan: Plan) -> list[CostRow]:
         _scans(plan),
     ]
     way_in = [_http(plan)] if plan.is_http else [_incoming(plan), _stream(plan)]
-    services = [_storage(plan), *way_in, _functions(plan, steps), _alarms(plan), _web(plan)]
+    services = [_storage(plan), *way_in, _functions(plan, steps), *_fixed(plan)]
     return [row for row in (*steps, *services) if row.dollars]
 
 
@@ -122,7 +122,7 @@ def total(some: Iterable[CostRow], name: str, devices: int = 1) -> CostRow:
 
 def is_table(row: CostRow) -> bool:
     """Whether a row is a DynamoDB table."""
-    return row.write_units > 0 or row.place == "storage"
+    return row.write_units + row.read_units > 0 or row.place == "storage"
 
 
 # Sizes of full items, bytes
@@ -184,11 +184,19 @@ def _watched(plan: Plan) -> float:
 
 def requests_s(plan: Plan) -> float:
     """Return the requests over HTTP of a device, a second."""
-    return (_batches(plan) + _live_requests(plan)) / MONTH_S
+    return sum(_requests(plan)) / MONTH_S if plan.is_http else 0
 
 
-def _live_requests(plan: Plan) -> float:
-    return MONTH_S / LIVE_S if plan.is_http and plan.is_edge else 0
+def request_s(plan: Plan) -> float:
+    """Return the mean time of a request over HTTP."""
+    times = (HTTP_BLOCK_S if plan.is_edge else HTTP_S, HTTP_S, HTTP_ASK_S)
+    return sum(requests * time for requests, time in zip(_requests(plan), times, strict=True)) / sum(_requests(plan))
+
+
+def _requests(plan: Plan) -> tuple[float, float, float]:
+    """Return the batches, live readings and questions for a viewer over HTTP."""
+    is_asking = plan.is_http and plan.is_edge
+    return _batches(plan), is_asking * WATCHED * MONTH_S / WATCHED_S, is_asking * MONTH_S / ASK_S
 
 
 def _updates(plan: Plan) -> float:
@@ -213,12 +221,7 @@ def _readings(plan: Plan) -> CostRow:
     return _priced("ingest", "readings", half_hours * writes, half_hours * units, 0)
 
 
-def device_reads(plan: Plan) -> float:
-    """Return the read units of a registry read by a function that has written before."""
-    return read_units(device_size(plan), is_consistent=True)
-
-
-HTTP_READS = 4  # read units of a request: the token, the viewer, the device and its live state
+HTTP_READS, ASK_READS = 4, 2  # read units of a request: the token, the viewer; the device, its live state
 
 
 def _twice(size: int) -> float:
@@ -265,7 +268,7 @@ def _incoming(plan: Plan) -> CostRow:
 
 
 def _http(plan: Plan) -> CostRow:
-    """Return the cost of the HTTP API: a request for each reading, or an edge's half hours and live readings."""
+    """Return the cost of the HTTP API: a request for each reading, or an edge's half hours, live readings and asks."""
     requests = requests_s(plan) * MONTH_S * plan.devices
     return CostRow("come in", "API Gateway", requests, 0, 0, requests * PRICES["request"])
 
@@ -283,31 +286,26 @@ def _stream(plan: Plan) -> CostRow:
 def _functions(plan: Plan, steps: Iterable[CostRow]) -> CostRow:
     """Return the cost of Lambda: ten calls a shard and window, or one a request, and the measured time of each step."""
     requests = {row.step: row.requests for row in steps if row.step != "ingest" or row.place == "live"}
-    seconds = requests["ingest"] * (request_s(plan) if plan.is_http else INGEST_S) + requests["http"] * HTTP_S
+    http = requests_s(plan) * MONTH_S * plan.devices
+    seconds = (http * request_s(plan) if http else requests["ingest"] * INGEST_S) + CENSUSES * plan.devices * COUNT_S
     seconds += requests["days"] * DAY_STEP_S + (requests["months"] + requests["years"]) * HIGHER_STEP_S
     shards = plan.shards or max(4, ceil(plan.devices / (HALF_HOUR if plan.is_edge else plan.interval_s) / 1000))
     most = 10 * shards * MONTH_S
-    calls = min(requests["days"], most / max(plan.waterfall_s, 1)) + requests["http"] + CENSUSES + CLOSING_SCANS
-    if plan.is_http:
-        calls += requests["ingest"]
-    else:
-        calls += min(requests["ingest"], most / max(plan.window_s, 1)) + shards * MONTH_S / 3
+    calls = min(requests["days"], most / max(plan.waterfall_s, 1)) + CENSUSES + CLOSING_SCANS
+    calls += http or min(requests["ingest"], most / max(plan.window_s, 1)) + shards * MONTH_S / 3
     dollars = calls * PRICES["invocation"] + seconds * MEMORY_GB * PRICES["GB-second"]
     return CostRow("carry", "Lambda", calls, 0, 0, dollars)
 
 
-def request_s(plan: Plan) -> float:
-    """Return the time of a request over HTTP."""
-    return HTTP_BLOCK_S if plan.is_edge else HTTP_S
+def _fixed(plan: Plan) -> Iterator[CostRow]:
+    """Yield what costs as much however little is sent; of KMS the most, once in KEY_S a caller and table or shard."""
+    from aggregator.store.dynamodb.tables import tables  # boto3 takes a while to load
 
-
-def _alarms(plan: Plan) -> CostRow:
-    return CostRow("alarms, secret", "CloudWatch", 0, 0, 0, plan.alarms * PRICES["alarm"] + PRICES["secret"])
-
-
-def _web(plan: Plan) -> CostRow:
+    yield CostRow("alarms, secret", "CloudWatch", 0, 0, 0, plan.alarms * PRICES["alarm"] + PRICES["secret"])
+    requests = plan.has_kms * (len(tables()) * CALLERS + 3 * plan.shards) * MONTH_S / KEY_S
+    yield CostRow("keys", "KMS", requests, 0, 0, requests * PRICES["key request"])
     dollars = (2 * PRICES["instance-hour"] + PRICES["balancer-hour"]) * MONTH_S / 3600
-    return CostRow("web", "EC2", 0, 0, 0, dollars * plan.has_web)
+    yield CostRow("web", "EC2", 0, 0, 0, dollars * plan.has_web)
 
 
 def _priced(step: str, table: str, requests: float, writes: float, reads: float) -> CostRow:

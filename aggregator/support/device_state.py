@@ -94,10 +94,10 @@ def device_state(device: Device, live: Live | None, now: int) -> State:
 
 def arrival_state(live: Live, now: int) -> ArrivalState:
     """Return the state of a device that has sent, from the age of its newest arrival (`now` in UTC seconds)."""
-    age, rhythm = now - live.received_at, rhythm_s(live)
-    if age <= max(LATE_AFTER * rhythm, LATE_S):
+    age = now - live.received_at
+    if age <= LATE_S or age <= LATE_AFTER * rhythm_s(live):
         return "sending"
-    return "late" if age <= max(SILENT_AFTER * rhythm, SILENT_S) else "silent"
+    return "late" if age <= SILENT_S or age <= SILENT_AFTER * rhythm_s(live) else "silent"
 
 
 def is_power_old(live: Live) -> bool:

@@ -151,7 +151,6 @@ class LevelWords:
 
     tab: str
     current: str  # the link to the current period
-    current_narrow: str
     choose: str
     to_come: str
     begin: str  # for a period before the first reading
@@ -193,7 +192,6 @@ LEVEL_WORDS = {
     "day": LevelWords(
         tab=text("Day"),
         current=text("Today"),
-        current_narrow=text("Today"),
         choose=text("Choose a day"),
         to_come=text("This day is still to come"),
         begin=text("The readings of this device begin on {period}."),
@@ -212,7 +210,6 @@ LEVEL_WORDS = {
     "month": LevelWords(
         tab=text("Month"),
         current=text("This month"),
-        current_narrow=text("Now"),
         choose=text("Choose a month"),
         to_come=text("This month is still to come"),
         begin=text("The readings of this device begin in {period}."),
@@ -230,7 +227,6 @@ LEVEL_WORDS = {
     "year": LevelWords(
         tab=text("Year"),
         current=text("This year"),
-        current_narrow=text("Now"),
         choose=text("Choose a year"),
         to_come=text("This year is still to come"),
         begin=text("The readings of this device begin in {period}."),

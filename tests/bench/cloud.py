@@ -8,6 +8,7 @@ TLS are not in it. Then a day of queues is simulated with these rates, for fleet
 
 import asyncio
 import base64
+import gc
 import multiprocessing
 import os
 import re
@@ -15,7 +16,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from math import inf
 from typing import Any, NamedTuple
@@ -27,8 +28,11 @@ from aggregator.aws.costs import Plan
 from aggregator.aws.deployment import parameters
 from aggregator.aws.lambdas import Functions, answer_to, level_steps
 from aggregator.core.documents import Device
+from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
 from aggregator.core.readings import Reading
+from aggregator.core.status import Status
+from aggregator.intake.device_status import put_statuses
 from aggregator.intake.edge.edge import JITTER_S
 from aggregator.intake.formats.canonical import BLOCK, encode_block
 from aggregator.intake.ingest import ingest
@@ -37,11 +41,15 @@ from aggregator.intake.tokens import new_token
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import table_of
+from aggregator.store.dynamodb.live_and_records import pack_live
 from aggregator.waterfall.worker import drain
+from tests.bench.fleet import device_item
+from tests.bench.search import home
 from tests.contract.conftest import MEMORY, in_memory
 
 CALL_S = 0.004  # of a call to DynamoDB
 DEVICES = 200
+COUNTED = 20_000  # in a census
 TICK_S = 10
 WINDOW_S = 60
 NOON = 1_795_392_000 + DAY_S // 2  # 2026-11-23T12:00:00Z, in a half hour that has begun
@@ -193,6 +201,12 @@ def changed(client: DynamoClient, table: str, is_past: int) -> list[dict[str, An
     return found
 
 
+def closed(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a change record of a period that is over: months and years are not called while it goes on."""
+    image = {name: value for name, value in record["dynamodb"].get("NewImage", {}).items() if name != "o"}
+    return record | {"dynamodb": record["dynamodb"] | {"NewImage": image}}
+
+
 Work = Callable[[Functions], object]
 
 
@@ -219,7 +233,7 @@ def functions(store: DynamoStore) -> Functions:
 
 
 def requests(client: DynamoClient) -> list[dict[str, Any]]:
-    """Return an edge's live reading and half hour of each device, as API Gateway passes them on."""
+    """Return an edge's live reading, question and half hour of each device, as API Gateway passes them on."""
     store = DynamoStore(client, MEMORY, clock=lambda: NOON)
     made = list[dict[str, Any]]()
     for number in range(DEVICES):
@@ -228,6 +242,7 @@ def requests(client: DynamoClient) -> list[dict[str, Any]]:
         (one,) = readings(device_id, NOON + 690, NOON + 700)
         live = {"headers": headers, "queryStringParameters": {"live": ""}}
         made.append(live | {"body": orjson.dumps([one._asdict() | {"at": iso_utc(one.at)}]).decode()})
+        made.append(live | {"body": "[]"})
         block = encode_block(readings(device_id, NOON - HALF_HOUR, NOON))
         sent = {"body": base64.b64encode(block).decode(), "isBase64Encoded": True}
         made.append({"headers": headers | {"content-type": BLOCK}} | sent)
@@ -247,15 +262,14 @@ def measured() -> Iterator[Measured]:
     """Yield what each function takes for one batch of a window, and for a request over HTTP."""
     client = fleet()
     asked = requests(client)
-    for name, some in (("http live", asked[::2]), ("http block", asked[1::2])):
+    for name, some in (("http live", asked[::3]), ("http ask", asked[1::3]), ("http block", asked[2::3])):
         yield measure(name, client, lambda own, some=some: post_all(own, some))  # type: ignore[misc]
     event = window()
     before = {step: len(changed(client, table_of(step.feed), 0)) for step in level_steps().values()}
     yield measure("ingest", client, lambda own: own.ingest(event))
     for name, step in level_steps().items():
-        records = {"Records": changed(client, table_of(step.feed), before[step])}
-        if name == "days":  # months and years are not called while they go on
-            yield measure(name, client, lambda own, step=step, records=records: own.propagate(step, records))  # type: ignore[misc]
+        records = {"Records": [closed(one) for one in changed(client, table_of(step.feed), before[step])]}
+        yield measure(name, client, lambda own, step=step, records=records: own.propagate(step, records))  # type: ignore[misc]
 
 
 # A day of queues
@@ -300,6 +314,25 @@ def simulated(plan: Plan, own: Mapping[str, float]) -> tuple[float, float, float
     return ingest.longest_s, days.longest_s, caught_up if days.waiting < plan.devices / every else inf
 
 
+def census_s() -> float:
+    """Return the CPU time of a census of COUNTED devices, each with a live state and a status, seconds."""
+    client, homes = in_memory(), [home(number) for number in range(COUNTED)]
+    arrivals = tuple(Arrival(NOON - back * TICK_S, NOON - back * TICK_S + 1) for back in range(REMEMBERED, 0, -1))
+    with closing(DynamoStore(client, MEMORY, clock=lambda: NOON)) as store:
+        for device in homes:
+            item = device_item(device)
+            client.call("put_item", TableName=f"{MEMORY}-devices", Item=item)
+            live = Live(device.device_id, NOON, NOON + 1, 431, 23_456_789, None, None, arrivals)
+            client.call("put_item", TableName=f"{MEMORY}-live", Item=pack_live(live))
+        put_statuses(store, [Status(one.device_id, NOON, -60, 200, "v2.0.1", "h1", True) for one in homes], NOON)
+    with served(client) as remote, closing(DynamoStore(remote, MEMORY, clock=lambda: NOON)) as store:
+        store.device(homes[0].device_id)  # imports and the first connection are of a cold start
+        gc.freeze()
+        began = time.process_time()
+        functions(store).fleet()
+        return time.process_time() - began
+
+
 def print_days() -> None:
     """Print what a day does to fleets, with the template's defaults and with the parameters that `costs` recommends."""
     print(f"\n{'devices':>12}{'sends':>12}{'parameters':>14}{'ingest':>9}{'days':>9}{'caught up':>11}   first limit")
@@ -322,6 +355,7 @@ def main() -> None:
     for one in measured():
         figures = f"{one.name:10}{one.calls:8.2f}{one.cpu_ms:8.2f}{one.clock_ms:8.2f}"
         print(f"{figures}{one.per_second:11.0f}{one.per_second * 10:23.0f}")
+    print(f"census of a million devices: {census_s() / COUNTED * 1e6:.0f} s")
     print_days()
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import ClassVar
 
 import orjson
 
@@ -227,6 +228,7 @@ class _Server:
     """A server that takes everything, and counts it as it would come over HTTP."""
 
     device_id = "cad-1"
+    tells_viewers: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.sent = Sent()

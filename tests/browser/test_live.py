@@ -17,6 +17,7 @@ from tests.dashboard import homes
 from tests.dashboard.homes import NOW
 
 QUICK_MS = 400  # between polls
+NEVER_MS = 3_600_000
 HOME, SUNNY, GAPPY = "cad-1", "cad-solar", "cad-gappy"
 DRAWN = "#hour-frame .trace:first-child .js-line[d*=L]"
 HIGHEST, LOWEST = "#hour-frame .textpoint text >> nth=0", "#hour-frame .textpoint text >> nth=1"
@@ -110,6 +111,13 @@ def test_the_number_and_its_age_follow_the_readings(living: Living, visit: Open)
     expect(age).not_to_have_text(age.text_content() or "")
     living.send(HOME, 987)
     expect(page.locator("#power-number")).to_have_text("987")
+
+
+def test_the_age_is_there_with_the_power(store: Store, visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.pages.household.page.BEAT_MS", NEVER_MS)
+    for address in serve(store, NEVER_MS):
+        page = visit("/d/cad-1", at=address)
+        expect(page.locator("#power-age")).to_have_text(re.compile(r"^\d+ s ago$"))
 
 
 def test_the_age_of_a_half_hourly_device_ticks_in_hours(living: Living, visit: Open) -> None:

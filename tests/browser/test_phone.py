@@ -1,5 +1,6 @@
 """The page on a phone: everything fits its width, is large enough to touch, and can be read before it is opened."""
 
+import pytest
 from playwright.sync_api import ViewportSize, expect
 
 from tests.browser.conftest import DESK, PHONE, Open, bars
@@ -20,6 +21,36 @@ def test_the_smallest_phone_still_has_the_whole_navigation(visit: Open) -> None:
     following = page.locator("#next").bounding_box()
     assert following is not None
     assert following["x"] + following["width"] <= 320
+
+
+OUTSIDE = """([place, frame]) => [...document.querySelectorAll(place)]
+    .filter((one) => one.getBoundingClientRect().width)
+    .filter((one) => {
+        const [box, around] = [one, one.closest(frame)].map((part) => part.getBoundingClientRect());
+        return box.left < around.left - 1 || box.right > around.right + 1 || one.scrollWidth > one.clientWidth + 1;
+    }).map((one) => one.textContent)"""
+
+
+@pytest.mark.parametrize("size", [PHONE, SMALLEST], ids=["phone", "smallest"])
+@pytest.mark.parametrize("level", ["month", "year"])
+def test_a_phone_says_this_month_and_this_year_in_full(visit: Open, size: ViewportSize, level: str) -> None:
+    page = visit(f"/d/cad-1/{level}/2026{'-06' if level == 'month' else ''}", viewport=size)
+    expect(page.locator("#current")).to_have_text(f"This {level}")
+    assert page.evaluate(OUTSIDE, ["#current", ".steps"]) == []
+
+
+@pytest.mark.parametrize("size", [PHONE, SMALLEST], ids=["phone", "smallest"])
+def test_the_powers_of_the_last_hour_are_whole_or_left_out(visit: Open, size: ViewportSize) -> None:
+    page = visit("/d/cad-1", viewport=size)
+    page.wait_for_selector("#hour-frame .textpoint", state="attached")
+    assert page.locator("#hour-frame .textpoint").first.is_visible() == (size == PHONE)
+    assert page.evaluate(OUTSIDE, ["#hour-frame .textpoint text", "#hour-frame"]) == []
+
+
+def test_a_phone_shows_the_whole_name_of_a_home(visit: Open) -> None:
+    page = visit("/d/cad-1", viewport=PHONE)
+    page.locator(".place a").evaluate("one => { one.textContent = '60 Acacia Road'; }")
+    assert page.locator(".place h1").evaluate("one => one.scrollWidth <= one.clientWidth")
 
 
 def test_a_first_tap_shows_the_card_and_a_second_opens_it(visit: Open) -> None:

@@ -18,18 +18,22 @@ from hypothesis import strategies as st
 from aggregator.aws.lambdas import Answer, Functions, level_steps
 from aggregator.aws.schedules import close_periods
 from aggregator.core import periods
+from aggregator.core.documents import Device
+from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.store.dynamodb.document_items import FORM
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import table_of
+from aggregator.support import fleet
 from aggregator.waterfall.levels import Step
 from aggregator.waterfall.verify import rebuild
+from tests.aggregator.aws.test_template import listed, statements
 from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
 from tests.aggregator.invariants.stores import documents, outcome
 from tests.budgets import examples
 from tests.contract.conftest import KEEP, MEMORY, in_memory
-from tests.contract.dynamo_clients import Counting, Failing, NextForm
+from tests.contract.dynamo_clients import Counting, Failing, NextForm, Passing
 from tests.contract.memory_client import MemoryClient
 
 Deliver = Callable[[Sequence[Reading]], list[list[Reading]]]
@@ -296,3 +300,45 @@ def test_the_same_readings_again_write_nothing_below_the_readings(client: AwsDyn
         assert documents(stack.store) == outcome(Series("UTC", SMALL))
     assert counting.writes.keys() <= {"readings", "live"}
     stack.store.close()
+
+
+class Recording(Passing):
+    """Remembers the rights that the calls need, by table."""
+
+    def __init__(self, client: DynamoClient) -> None:
+        super().__init__(client)
+        self.rights: set[tuple[str, str]] = set()
+
+    def call(self, operation: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as boto3 takes it
+        for table in request.get("RequestItems") or [request["TableName"]]:
+            self.rights.add(("".join(operation.title().split("_")), table.removeprefix(f"{MEMORY}-").title()))
+        return super().call(operation, **request)
+
+
+def rights(role: str) -> set[tuple[str, str]]:
+    """What a role of the template may do with tables."""
+    return {
+        (action.removeprefix("dynamodb:"), resource["Fn::GetAtt"][0])
+        for name, statement in statements()
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+        if name == role and "Fn::GetAtt" in resource
+    }
+
+
+def test_a_census_stays_within_its_rights_and_reads_homes_many_at_once() -> None:
+    recorded = Recording(in_memory())
+    store = DynamoStore(recorded, MEMORY, clock=lambda: NOW)
+    for number in range(20):
+        for device_id in (f"cad-{number}", f"cad-{number}~gas"):
+            store.put_device(Device(device_id, postcode="SW1A 1AA"))
+            store.put_live([Live(device_id, NOW, NOW, 1, None, None, None)])
+    store.put_device(Device("other~gas"))  # of a home that is not there
+    recorded.rights.clear()
+    counting = Counting(recorded)
+    Functions(DynamoStore(counting, MEMORY, clock=lambda: NOW), "UTC", lambda _: None, clock=lambda: NOW).fleet()
+    assert recorded.rights <= rights("FleetRole")
+    assert counting.reads == {"devices": 1}
+    found = fleet.summary(store)
+    assert found is not None
+    assert [*found.areas["SW"]] == [40, 0]

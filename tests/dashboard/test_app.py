@@ -93,7 +93,7 @@ def test_a_device_page_has_tiles_chart_and_links(ask: Ask) -> None:
 def test_every_level_links_to_the_current_period(ask: Ask, level: str) -> None:
     shown = ask(f"/d/cad-1/{level}")["response"]
     assert shown["current"]["href"] == f"/d/cad-1{'' if level == 'day' else '/' + level}"
-    assert shown["current-wide"]["children"] == LEVEL_WORDS[level].current
+    assert shown["current"]["children"] == LEVEL_WORDS[level].current
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ Readings go into an embedded store, durable at every commit. Its change feed is 
 and a late reading makes its block dirty again, so a power cut loses nothing. A block is sent after its half hour plus a
 per-device jitter, so that a fleet does not send in the same second. A backlog of weeks goes in order, PACE_S apart. It
 has no limit but the disk, and nothing is deleted unsent: a year of readings every 10 s takes about 5 MB.
-Between blocks the edge sends the newest reading alone: every `live_s`, and every WATCHED_S while a viewer is live.
+Between blocks the edge sends the newest reading alone every WATCHED_S, while a viewer is live. A server's answers say
+so; with nothing else to send, the edge asks every ASK_S with an empty message. A broker does not say it.
 
 The daily traffic report compares bytes and writes with one message per reading. Errors: StoreAway and StoreUnusable
 from the embedded store; failures of the server are retried.
@@ -36,6 +37,7 @@ PACE_S = 1.0  # between blocks
 LOOK_S = 5.0  # between checks while no block is due
 EARLY_S, REFUSED_S = HOUR, 24 * HOUR  # before a block that the server did not accept is retried
 WATCHED_S = 10
+ASK_S = 900
 KEPT_S = 48 * HOUR  # sent readings stay so long, so that a late reading finds its half hour
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 900.0  # between retries while sending fails
 REPORTED = 20  # newest refused messages in one report
@@ -94,7 +96,8 @@ class Edge:
         now = self.pace()
         if now < self._quiet_until:
             return
-        if now >= self._next_live and (self._live_readings or self._statuses or self._refused):
+        is_asking = bool(self._newest) and self.client.tells_viewers
+        if now >= self._next_live and (self._live_readings or self._statuses or self._refused or is_asking):
             self._send_live(now)
         if now >= self._next_block and now >= self._quiet_until:
             self._send_block(now)
@@ -142,19 +145,20 @@ class Edge:
 
     def _send_live(self, now: float) -> None:
         """Send the newest readings, the statuses and the refusals."""
+        lives = self._live_readings
         items = [
-            *map(reading_item, self._live_readings),
+            *map(reading_item, lives),
             *(status_item(status) for status in self._statuses.values()),
             *(canonical.report(one.why, one.payload[:_LONGEST_REPORT]) for one in self._refused),
         ]
         answer = self.client.send(orjson.dumps(items), JSON, is_live=True)
-        self.counts.lives += 1
+        self.counts.lives += bool(lives)
         self._heed(answer, now)
         if answer.result in (SendResult.KEPT, SendResult.REFUSED, SendResult.EARLY):
             self._is_watched = answer.is_watched
             for sent in (self._newest, self._statuses, self._refused):
                 sent.clear()
-        step = self.live_s or HALF_HOUR
+        step = self.live_s or (ASK_S if self.client.tells_viewers else HALF_HOUR)
         self._next_live = now + (min(WATCHED_S, step) if self._is_watched else step)
 
     def _send_block(self, now: float) -> None:
@@ -178,6 +182,7 @@ class Edge:
         if answer.result is SendResult.KEPT:
             self.counts.blocks += 1
             self._is_watched = answer.is_watched
+            self._next_live = min(self._next_live, now + WATCHED_S) if answer.is_watched else self._next_live
             self._not_before.pop((change.device_id, change.key), None)
             self._settle(change, readings, intervals)
         elif answer.result in (SendResult.REFUSED, SendResult.EARLY):

@@ -6,7 +6,7 @@ Sizes are bytes on the wire. An unreachable server gives `LATER`; wrong options 
 import time
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import orjson
@@ -48,6 +48,7 @@ class IngestClient(Protocol):
     """A client that delivers messages."""
 
     device_id: str
+    tells_viewers: ClassVar[bool]  # answers say whether the device has a live viewer
 
     def send(self, body: bytes, content_type: str, *, is_live: bool = False) -> ServerAnswer:
         """Send a message and wait for the answer."""
@@ -65,6 +66,7 @@ class Sent:
 class HttpIngestClient:
     """A client of one server with a device's token, over one persistent connection."""
 
+    tells_viewers: ClassVar[bool] = True
     url: str
     token: str = field(repr=False)
     sent: Sent = field(default_factory=Sent)

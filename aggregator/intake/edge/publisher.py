@@ -14,7 +14,7 @@ import ssl
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -46,6 +46,7 @@ class TlsFiles(NamedTuple):
 class MqttIngestClient:
     """A client of one broker, over one connection that is made again when it is lost."""
 
+    tells_viewers: ClassVar[bool] = False
     url: str
     prefix: str
     files: TlsFiles

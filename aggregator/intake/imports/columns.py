@@ -51,16 +51,14 @@ def roles_of(columns: Sequence[TypedColumn]) -> tuple[Roles, list[Doubt]]:
     figures = _figures([one for one in columns if one.place not in times], bool(told_by), doubts)
     if not figures:
         raise ConfigurationError(unknown_columns(columns, Phrase("no figure of energy")))
+    main, clock, _, end_clock = times
     used = {place for one in figures for place in one.places} | {*times} | {one.place for one in told_by}
     groups = [one.place for one in columns if one.place not in used and _may_group(one)]
-    main, clock, end, end_clock = times
-    is_utc = "utc" in columns[main].said.meanings
     hours = 0 if end_clock is not None else _hours_of_day(columns, clock)
     told = tuple(one.place for one in told_by)
     constant = tuple((one.place, one.values) for one in _texts(columns) if one.place not in used)
-    return Roles(
-        main, clock, end, end_clock, edge, hours, tuple(figures), told, tuple(groups), is_utc, constant
-    ), doubts
+    is_utc = "utc" in columns[main].said.meanings
+    return Roles(*times, edge, hours, tuple(figures), told, tuple(groups), is_utc, constant), doubts
 
 
 def telling(columns: Sequence[TypedColumn]) -> list[TypedColumn]:
@@ -91,9 +89,9 @@ def _times(columns: Sequence[TypedColumn], doubts: list[Doubt]) -> tuple[_Times,
     every = [one for one in columns if one.type in ("time", "date")]
     dated = [one for one in every if not one.said.is_ignored] or every
     dated = [one for one in dated if len(one.values) > 1] or dated
+    clocks = [one for one in columns if one.type in ("clock", "hour") and not one.said.unit]
     if not dated:
         raise ConfigurationError(unknown_columns(columns, Phrase("no time")))
-    clocks = [one for one in columns if one.type in ("clock", "hour") and not one.said.unit]
     starts = [one for one in dated if "start" in one.said.meanings]
     ends = [one for one in dated if "end" in one.said.meanings and one not in starts]
     others = [one for one in dated if one not in starts and one not in ends]
@@ -192,17 +190,20 @@ def _may_be_import(one: TypedColumn) -> bool:
 
 def _left_out(chosen: Sequence[TypedColumn], every: Sequence[TypedColumn], doubts: list[Doubt]) -> None:
     """Ask whether an energy whose name is not known is the export, where none is."""
-    others = [one for one in every if one not in chosen and one.said.unit in WATT_HOURS and not one.said.channel]
-    others = [one for one in others if not one.said.kind and one.said.is_foreign]
+    kind, part = (POWER, "power_") if all(one.said.kind == POWER for one in chosen) else ("", "")
+    rest = [one for one in every if one not in chosen and one.said.unit and not one.said.channel]
+    others = [one for one in rest if one.said.kind == kind and one.said.unit != VOLUME_M3 and one.said.is_foreign]
     if {one.said.channel for one in chosen} == {IMPORT} and others:
         names = quoted(one.name for one in others)
         text = Phrase("the direction of {names} is not known: export, or part of the import?", names=names)
-        named = "import_{}={}".format((chosen[0].said.unit or "kWh").lower(), "+".join(one.name for one in chosen))
-        more = [f"{named},export_{one.said.unit.lower()}={one.name}" for one in others]
+        named = f"import_{part}{(chosen[0].said.unit or 'kWh').lower()}=" + "+".join(one.name for one in chosen)
+        more = [f"{named},export_{part}{one.said.unit.lower()}={one.name}" for one in others]
         doubts.append(Doubt("--columns", text, (named, *more)))
 
 
 def _is_id(one: TypedColumn) -> bool:
+    if plain(one.name) in ("interval", "interval number"):  # of the day
+        return True
     return any(text.isdigit() and len(text) >= 7 for text in one.values) and len(one.values) <= 3
 
 

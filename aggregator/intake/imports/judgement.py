@@ -42,8 +42,7 @@ from aggregator.intake.tables.text_tables import is_number
 SAMPLE_ROWS = 2000  # that are judged
 BY_MIDNIGHT = Phrase("the first row is at midnight")
 _START, _END = Phrase("the start of the interval"), Phrase("the end of the interval")
-_YEAR_FIRST = re.compile(r"\s*[0-9]{4}|[^0-9]*[0-9]{9}")
-_NUMERIC_DATE = re.compile(r"\s*[0-9]{1,2}[-/.][0-9]{1,2}[-/.]")
+_NUMERIC_DATE = re.compile(r"\s*[0-9]{1,2}([-/.])[0-9]{1,2}\1")
 
 
 class Judged(NamedTuple):
@@ -154,13 +153,15 @@ class _Judge:
         orders = [ORDERS[self.known.order]] if self.known.order else list(ORDERS.values())
         read = {order: self._times(order) for order in orders}
         dated = sum(not is_summary(row[self.roles.time]) for row in self.rows)
-        most = max(map(len, read.values()))
-        enough = max(1, min(most, dated - dated // 50))  # a row in fifty may be bad
+        enough = max(1, min(max(map(len, read.values())), dated - dated // 50))  # a row in fifty may be bad
         told = {order: times for order, times in read.items() if len(times) >= enough}
         order, why = order_of(told)
-        if len(told) > 1 and len(self.rows) >= SAMPLE_ROWS and len({*map(tuple, told.values())}) == 1:
-            why = why if _YEAR_FIRST.match(self.rows[0][self.roles.time]) else None  # a later day may tell them apart
         example = next(iter(self._texts(self.roles.time)), "")
+        numeric = _NUMERIC_DATE.match(example)
+        if len(told) > 1 and len(self.rows) >= SAMPLE_ROWS and len({*map(tuple, told.values())}) == 1:
+            why = None if numeric else why  # a later day may tell them apart
+        if not why and "dmy" in told and numeric and (numeric[1], self.layout.decimal) == (".", ","):
+            order, why = "dmy", Phrase("who writes decimal commas and points in dates writes the day first")
         if not told:
             text = Phrase("{example} is no time of the past that is known", example=shown(example))
             self._ask("--columns", text, ())
@@ -168,10 +169,10 @@ class _Judge:
             options = [name for name, one in ORDERS.items() if one in told]
             text = Phrase("{example} may be {orders}", example=example, orders=_either(options))
             self._ask("--dates", text, options)
-        elif _NUMERIC_DATE.match(example):
+        elif numeric:
             self._choose("dates", next(name for name, one in ORDERS.items() if one == order), why)
         self.layout = self.layout._replace(order=order)
-        self.has_offsets = any(isinstance(time, int) for time in told.get(order, []))
+        self.has_offsets = self.roles.is_utc or any(isinstance(time, int) for time in told.get(order, []))
         ats = [seconds_of(time) for time in told.get(order, [])]
         self.ats, self.way = sorted({*ats}), way_of(ats)
         self.step_s = self.known.step_s or (usual_step(self.ats) if self.way else smallest_step(self.ats))

@@ -248,7 +248,7 @@ def _meters(
         if len({(key, row[place]) for key, row in zip(keys, rows, strict=True)}) > once + once // 50:
             values = Counter(text for row in rows if (text := row[place].strip()))
             options = tuple(f"{names[place]}={value}" for value, _ in values.most_common(12))
-            text = Phrase("the file has {number} different {name}", number=len(values), name=names[place])
+            text = Phrase("the column {name} has {number} different values", name=names[place], number=len(values))
             yield Doubt("--where", text, options)
             return
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import dropwhile, islice
 from typing import NamedTuple
 
 from aggregator.core.errors import ConfigurationError, Phrase, Refused
@@ -49,6 +49,7 @@ from aggregator.intake.tables.table_shapes import FileTable
 from aggregator.intake.tables.text_tables import is_number
 
 _CELLS, _FEWEST = 400_000, 50  # cells that are judged at most; rows at least
+_RARE = 50  # one row in so many
 _A_STEP = 1000  # rows between reports of progress
 Progress = Callable[[int], None]
 
@@ -97,7 +98,9 @@ def _decided(table: FileTable, known: Known, later: Container[int] = ()) -> Judg
     """Decide about a table by its first rows, and the `later` ones of these numbers. Raises ConfigurationError."""
     most = min(SAMPLE_ROWS, max(_FEWEST, _CELLS // len(table.names)))
     source = table.rows()
-    sample = [cells for _, _, cells in islice(source, most) if cells[0][:1] != "!"]
+    filled = dropwhile(lambda row: not any(map(is_number, row[2])), source)
+    some = list(islice(filled, most)) or islice(table.rows(), most)
+    sample = [cells for _, _, cells in some if cells[0][:1] != "!"]
     first = len(sample)
     sample += [cells for number, _, cells in source if number in later] if later else []
     if not sample:
@@ -119,8 +122,8 @@ def _decided(table: FileTable, known: Known, later: Container[int] = ()) -> Judg
         is_curve = unit not in WATT_HOURS or not profile.columns  # Enedis writes the energies of days by their start
         known = known._replace(edge=known.edge or (profile.edge if is_curve else "start"))
         known = known._replace(figure_kind=known.figure_kind or profile.kind)
-        if not any(one.unit for one in roles.figures) and known.meter == "electricity":
-            known = known._replace(unit=known.unit or unit or profile.unit)
+    if not any(one.unit for one in roles.figures) and known.meter == "electricity":
+        known = known._replace(unit=known.unit or unit or (profile.unit if profile else ""))
     found = judged(
         table.names, rows, roles, known, table.delimiter, is_profiled=profile is not None, later=len(sample) - first
     )
@@ -235,8 +238,12 @@ def _timed(
     rows: Iterator[tuple[FileRow, int | Refused]], layout: Layout, known: Known, refusals: RefusedRows
 ) -> Iterator[SortRow]:
     """Yield rows as sort tuples: the instant, its end or 0, the number of the row, the series, the figures."""
-    has_end = layout.roles.end is not None
+    has_end, count, zeros = layout.roles.end is not None, 0, 0
     for row, at in rows:
+        if isinstance(at, int):
+            count, zeros = count + 1, zeros + (not any(row[5:9]))
+        elif at.reason == "no_such_time" and row.is_zero and zeros * _RARE < count:
+            at = Refused("no_values", f"{at.detail}, and the figures are zero")  # a local clock's, of every day 24 h
         if row.bad and not row.has_values:
             why = at if isinstance(at, Refused) and at.reason == "ambiguous_time" else row.bad
             refusals.refuse(row.line, row.text, why)

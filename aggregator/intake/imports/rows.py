@@ -80,7 +80,12 @@ class FileRow(NamedTuple):
     @property
     def has_values(self) -> bool:
         """Whether a figure is known; a row without still tells of the order of rows."""
-        return any(one is not None for one in (self.imported, self.exported, self.volume, self.power_w))
+        return any(one is not None for one in self[5:9])
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether all figures that are known are zero."""
+        return self.has_values and not any(self[5:9])
 
 
 class _Target(NamedTuple):

@@ -257,6 +257,7 @@ PROFILES = (
     Profile("Home Assistant history", ("entity id", "state", "last changed"), told_by="entity id"),
     Profile("HomeWizard", ("time", "import t1 kwh", "import t2 kwh"), kind=REGISTER),
     Profile("HomeWizard (one tariff)", ("time", "import kwh", "export kwh")),
+    Profile("Slimmemeterportal", ("datum tijd", "levering normaal", "levering laag"), edge="end", unit="kWh"),
     Profile("DSMR-reader hours", ("hour start", "electricity 1 dutch users low tariff"), f"time=Hour Start,{_DSMR}"),
     Profile("DSMR-reader days", ("day", "electricity 1 dutch users low tariff"), f"time=Day,{_DSMR}"),
     Profile("DSMR-reader hours", ("hour start", "electricity1", "electricity2"), edge="start", unit="kWh"),

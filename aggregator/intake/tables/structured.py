@@ -40,6 +40,8 @@ from aggregator.intake.tables.text_tables import (
     LOOKED_AT,
     cells,
     encoding_of,
+    span_of,
+    split,
     table_of,
     text_table,
 )
@@ -174,6 +176,8 @@ def _sheet(sheet: CalamineSheet, place: int) -> _Sheet:
     rows = [[*map(cell_text, row)] for row in sheet.to_python()]
     if all(len([cell for cell in row if cell]) <= 1 for row in rows):
         rows = [cells("".join(row), ";") for row in rows]
+    if (span := span_of(rows[:LOOKED_AT])) is not None:
+        rows = [split(row, span) for row in rows]
     return _Sheet(sheet.name, rows, place * SHEET_ROWS + (sheet.start or (0, 0))[0] + 1)
 
 

@@ -27,14 +27,13 @@ from aggregator.intake.tables.notation import is_time
 from aggregator.intake.tables.table_shapes import WIDE, Cells, FileTable, slot_columns, spread_columns
 
 SAMPLE = 1 << 18  # bytes at the beginning that decide encoding and delimiter
+UNITS_ALONE = ("Wh", "kWh", "MWh", "W", "kW")  # a line of its own before the header
 PREAMBLE = 60  # lines among which the header is searched
 LOOKED_AT = 400  # lines of the sample that are compared
 DELIMITERS = ";\t,|"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _CODE_PAGES = ["cp1252", "cp1250", "cp1251", "cp850", "cp932"]  # of suppliers; rare ones match too often
-_NUMBER = re.compile(
-    r"[+-]?(?:[0-9]+[.,]?|[.,][0-9])[0-9]*(?:[.,' \u00a0][0-9]{3})*(?:[.,][0-9]*)?(?:[eE][+-]?[0-9]+)?"
-)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:[.,' \u00a0][0-9]{3})*(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
 _UNIT_ROW = re.compile(
     r"[\[(]?\s*(?:|[kM]?Wh?|m3|m³|kVArh|V|A|°C|[€£$]|EUR|GBP|date|time|datetime)\s*[\])]?"
     r"|\[[^\]]*\]|[dmyhs:./ -]{8,20}",
@@ -54,8 +53,8 @@ def text_table(stream: BinaryIO) -> FileTable:
         raise ConfigurationError(Phrase("the file is empty"))
     found = _delimiter(lines[:LOOKED_AT])
     rows = [cells(line, found) for line in lines[:LOOKED_AT]]
-    span = _span(rows)
-    table = table_of([_split(row, span) for row in rows])
+    span = span_of(rows)
+    table = table_of([split(row, span) for row in rows])
     if table is None:
         text = Phrase("no row of the file looks like a header followed by times and numbers; is it a file of a meter?")
         raise ConfigurationError(text)
@@ -80,15 +79,17 @@ def encoding_of(head: bytes) -> str:
     for mark, name in _BOMS:
         if head.startswith(mark):
             return name
+    if head[1::2].count(0) * 4 > len(head):
+        return "utf-16-le"
+    if head[::2].count(0) * 4 > len(head):
+        return "utf-16-be"
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         telling = b"".join(line for line in head.splitlines(keepends=True) if not line.isascii())[:20_000]
         best = from_bytes(telling, cp_isolation=_CODE_PAGES).best()
         return best.encoding if best and best.encoding != "utf_8" else "cp1252"
-    if head[1::2].count(0) * 4 > len(head):
-        return "utf-16-le"
-    return "utf-16-be" if head[::2].count(0) * 4 > len(head) else "utf-8"
+    return "utf-8"
 
 
 def cells(line: str, delimiter: str) -> list[str]:
@@ -103,7 +104,7 @@ def cells(line: str, delimiter: str) -> list[str]:
         return line.rstrip("\r\n").split(delimiter)
 
 
-def _span(rows: Sequence[Sequence[str]]) -> int | None:
+def span_of(rows: Sequence[Sequence[str]]) -> int | None:
     """Return the place of the column whose cells are two times each; None without one."""
     places = Counter(
         place for row in rows for place, cell in enumerate(row) if 1 < sum(map(is_time, _SPAN.split(cell.strip()))) < 3
@@ -112,7 +113,7 @@ def _span(rows: Sequence[Sequence[str]]) -> int | None:
     return found[0][0] if found and found[0][1] * 3 > len(rows) else None
 
 
-def _split(row: list[str], span: int | None) -> list[str]:
+def split(row: list[str], span: int | None) -> list[str]:
     """Return a row with two cells for one of two times; a name is that of a start and an end."""
     if span is None or not row[span:]:
         return row
@@ -129,7 +130,7 @@ def text_rows(stream: BinaryIO, encoding: str, delimiter: str, first: int, span:
         while line := reader.readline(MAX_LINE):
             number += 1
             if number >= first and not line.isspace():
-                yield number, line, _split(cells(line, delimiter), span)
+                yield number, line, split(cells(line, delimiter), span)
     except UnicodeError as error:
         text = Phrase(
             "line {line} cannot be decoded as {encoding}; save the file as UTF-8", line=number + 1, encoding=encoding
@@ -159,9 +160,14 @@ def is_number(text: str) -> bool:
 
 
 def _is_row(row: Sequence[str]) -> bool:
-    """Whether a row has a time and a number beside it."""
+    """Whether a row has a time and a number beside it, or nothing but times."""
     timed = [place for place, text in enumerate(row) if is_time(text)]
-    return bool(timed) and any(is_number(text) for place, text in enumerate(row) if place != timed[0])
+    others = [text for place, text in enumerate(row) if timed and place != timed[0] and text.strip()]
+    return bool(timed) and (any(map(is_number, others)) or (len(row) > 1 and all(map(_is_of_time, others))))
+
+
+def _is_of_time(text: str) -> bool:
+    return text.strip().replace(":", "").isdigit() or is_time(text)
 
 
 def _header(rows: Sequence[Sequence[str]]) -> int | None:
@@ -238,7 +244,9 @@ def _about(rows: Sequence[Sequence[str]]) -> dict[str, str]:
     said: dict[str, str] = {}
     for row in rows:
         parts = [text.strip() for text in row]
-        if len([part for part in parts if part]) == 2 and parts[0]:
+        if len({part for part in parts if part}) == 1 and parts[0] in UNITS_ALONE:
+            said["unit"] = parts[0]
+        elif len([part for part in parts if part]) == 2 and parts[0]:
             said[parts[0]] = next(part for part in parts[1:] if part)
     for names, values in pairwise(rows):
         if (len(names) > 2 and 0 <= len(names) - len(values) <= 1) or len(values) - len(names) == 1 < len(names):

@@ -32,6 +32,7 @@ from aggregator.store.stored_records import DIFFERS, INDEX, crc_of
 
 LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
 _OPTIONAL = (*"tkgncvauyqe", *LABEL_NAMES.values())  # attributes of a device that it may lack
+_CHECKED = {"z", "w", *_OPTIONAL}
 _MARK = "!"  # begins a mark, but no term
 _CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.02, 1.0  # random pauses separate competing writers
 _PAGES = (50, 1000)  # terms per read: the first read, and later reads
@@ -265,7 +266,7 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
 
 def _fields(device_id: str, item: Item) -> list[int | str]:
     """Return what the check value of a device is of: its registers are added one by one, each with its own."""
-    names = sorted(name for name in item if name in ("z", "w", *_OPTIONAL))
+    names = sorted(_CHECKED & item.keys())
     return [device_id, *chain.from_iterable((name, items.native(item[name])) for name in names)]
 
 

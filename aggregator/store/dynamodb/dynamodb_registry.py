@@ -12,6 +12,7 @@ from typing import Any
 from aggregator.core.documents import Device
 from aggregator.core.errors import Damaged, StoreAway
 from aggregator.core.live import Live, merged_live
+from aggregator.core.readings import sender_of
 from aggregator.store import search
 from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get
@@ -81,14 +82,22 @@ class DynamoRegistry:
         return self._listed[first : first + limit]
 
     def stored_devices(self, after: str = "", limit: int = 1000, leave_out: LeaveOut | None = None) -> list[Device]:
-        """Return the devices after the device `after`, in the table's own order, from one page of it."""
+        """Return the devices after the device `after`, in the table's own order, from one page of it.
+
+        The homes of second meters lie elsewhere in the table, and are read many in one call.
+        """
         start = {"d": items.text(after)} if after else None
 
         def unpack(item: Item) -> Device:
             return at_home(unpack_device(item), self._stored)
 
         scanned = (item for item in self._reader.scan("devices", start, limit) if "z" in item)
-        return list(islice(unpacked(unpack, scanned, leave_out), limit))
+        found = list[Device]()
+        while not found and (page := list(islice(scanned, limit))):
+            homes = {sender_of(one) for item in page if "~" in (one := item["d"]["S"])}
+            with self._view.reading_ahead(Get("devices", home) for home in homes):
+                found = list(unpacked(unpack, page, leave_out))
+        return found
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device and its search terms. Reported registers accumulate."""

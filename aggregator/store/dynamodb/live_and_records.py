@@ -29,6 +29,7 @@ from aggregator.store.stored_records import (
     Was,
     check_range,
     check_record,
+    packed,
     partitions,
 )
 
@@ -105,25 +106,17 @@ def _values(device_id: str, item: Item, names: Sequence[str]) -> list[int | str 
 
 def unpack_live(item: Item) -> Live:
     """Decode a live state. Raises ValueError where something of it differs from its check value."""
-    arrivals = {f"kt{back}": (f"t{back}", f"r{back}") for back in range(1, REMEMBERED + 1)}
-    for check, names in (_CHECKED | arrivals).items():
-        items.compare(item, check, *_values(item["d"]["S"], item, names))
-    at, received_at = (int(item[name]["N"]) for name in "tr")
-    *values, power_at, import_at, export_at = (int(item[n]["N"]) if n in item else None for n in _LIVE[2:-1])
-    instants = (None if instant == at else instant for instant in (power_at, import_at, export_at))
-    meter = item["m"]["S"] if "m" in item else None
-    return Live._make([item["d"]["S"], at, received_at, *values, meter, _arrivals(item), *instants])
+    known: dict[str, Any] = {name: int(one["N"]) if "N" in one else one["S"] for name, one in item.items()}
+    for check, names in _CHECKS:
+        if known.get(check) and known[check] != crc32(packed([known["d"], *map(known.get, names)])):
+            raise ValueError(DIFFERS)
+    instants = (None if known.get(name) == known["t"] else known.get(name) for name in ("pt", "it", "et"))
+    arrivals = tuple(Arrival(known[at], known[received]) for at, received in _OLDEST_FIRST if known.get(at))
+    return Live._make([*map(known.__getitem__, "dtr"), *map(known.get, "piem"), arrivals, *instants])
 
 
 _OLDEST_FIRST = [(f"t{back}", f"r{back}") for back in range(REMEMBERED, 0, -1)]
-
-
-def _arrivals(item: Item) -> tuple[Arrival, ...]:
-    return tuple(
-        Arrival(int(item[at]["N"]), int(item[received]["N"]))
-        for at, received in _OLDEST_FIRST
-        if item.get(at, _NO_ARRIVAL) != _NO_ARRIVAL
-    )
+_CHECKS = [*_CHECKED.items(), *((f"k{at}", (at, received)) for at, received in _OLDEST_FIRST)]
 
 
 # Records

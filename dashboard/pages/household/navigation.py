@@ -29,10 +29,9 @@ def layout(lang: Language) -> Component:
         html.A(lang.say(words.LEVEL_WORDS[level].tab), id=f"to-{level}", className="tab", **_key(level[0]))
         for level in periods.LEVELS
     ]
-    current = [html.Span(id="current-wide", className="wide"), html.Span(id="current-narrow", className="narrow")]
     steps = [
         html.A(id="previous", className="step", role="link", **_key("ArrowLeft", lang.say("Previous"))),
-        html.A(current, id="current", className="button", **_key("t")),
+        html.A(id="current", className="button", **_key("t")),
         html.A(id="next", className="step", role="link", **_key("ArrowRight", lang.say("Next"))),
     ]
     return html.Nav(
@@ -82,8 +81,7 @@ def links(view: View, first: str | None, last: str | None, now: int, zone: str, 
     on = view.to(level, periods.shift(level, view.period, 1)) if view.period < end else None
     said = words.LEVEL_WORDS[level]
     slots: dict[str, object] = {
-        "current-wide.children": lang.say(said.current),
-        "current-narrow.children": lang.say(said.current_narrow),
+        "current.children": lang.say(said.current),
         **link("current", view.to(level).to_url(), "date" if view.period == current else None),
         **link("previous", back.to_url() if back else None),
         **link("next", on.to_url() if on else None),
@@ -155,7 +153,8 @@ def _compare(view: View, lang: Language) -> Slots:
 def _downloads(view: View, lang: Language) -> list[Component]:
     """Return the files of a chart, as items of a list; tables and documents are addresses of the API."""
     path = f"{BASE}/devices/{quote(view.device_id, safe=':')}/{view.level}/{view.period}"
-    file, picture, printer = attributes(data_full=""), attributes(data_picture=""), attributes(data_print="")
+    file, printer = attributes(data_full=""), attributes(data_print="")
+    picture = attributes(data_picture=f"wattfall-{view.device_id}-{view.period}")  # the name of the file
     choices = [
         *(html.A(lang.say(name), href=f"{path}.csv?by={by}", **file) for by, name in _csv(view.level).items()),
         html.A(lang.say("Picture (PNG)"), href=f"{view.path}/picture.json{view.query}", **picture),

@@ -69,6 +69,7 @@ def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) ->
         **tiles.today(day, today, zone, lang),
         **tiles.base(usage, data.rates(device, today), day.currency, lang),
         "base-tile.hidden": device.kind == GAS,
+        "tiles.data-power": "none" if live_tile.has_no_power(device, data.live(device)) else "",
         **tiles.month(month, this_month, lang),
     }
 

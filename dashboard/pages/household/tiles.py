@@ -73,7 +73,7 @@ def layout(lang: Language) -> list[Component]:
     # On a phone these scroll sideways, also by keyboard.
     scrolled = attributes(role="group", tabIndex="0", aria_label=", ".join(names.values()))
     small = html.Div([tile(name, label) for name, label in names.items()], className="small", **scrolled)
-    return [html.P(id="so-what", className="so-what"), html.Div([html.Slot(), small], className="tiles")]
+    return [html.P(id="so-what", className="so-what"), html.Div([html.Slot(), small], id="tiles", className="tiles")]
 
 
 def tile(name: str, label: str) -> Component:

@@ -1,11 +1,15 @@
 """What the template carries, by sums that are written down here."""
 
 import math
+from collections import Counter
 from dataclasses import replace
+from hashlib import md5
 
 import pytest
 
 from aggregator.aws.capacity import (
+    FULLEST,
+    SHARD_RECORDS,
     catch_up_s,
     days_limit,
     first_devices,
@@ -32,14 +36,33 @@ def test_the_functions_carry_a_core_for_each_batch_of_a_shard() -> None:
 
 
 def test_the_defaults_keep_up_with_150_000_devices() -> None:
-    assert first_devices(plan_of(OWN, 0, devices=1, interval_s=10), OWN) >= 150_000
-    assert lag_s(Plan(150_000, 10, 60), OWN) < 300
+    plan = plan_of(OWN, 0, devices=150_000, interval_s=10)
+    assert first_devices(plan, OWN) >= 1.15 * plan.devices
+    assert lag_s(plan, OWN) < 300
+    assert catch_up_s(plan, OWN) < 4 * 3600
+
+
+def test_by_md5_every_shard_of_the_defaults_has_room_at_150_000_devices() -> None:
+    """A shard has an equal part of the hashes of the partition key."""
+    shards = int(OWN["Shards"])
+    hashes = (md5(f"cad-{number:012x}".encode(), usedforsecurity=False).digest() for number in range(150_000))
+    devices = Counter(int.from_bytes(one[:8]) * shards >> 64 for one in hashes)
+    assert max(devices.values()) / 10 < 0.85 * SHARD_RECORDS
+    assert max(devices.values()) < FULLEST * 150_000 / shards
 
 
 def test_an_hours_outage_at_100_000_devices_is_caught_up_in_two_hours() -> None:
     share = (100_000 / 60) / 3200
     assert catch_up_s(EVERY_10_S, OWN) == pytest.approx(3600 * share / (1 - share))
     assert catch_up_s(EVERY_10_S, OWN) < 2 * 3600
+
+
+def test_the_quota_of_a_table_delays_who_catches_up() -> None:
+    wanted = OWN | {"IngestConcurrency": 10_000, "DaysConcurrency": 10_000}
+    fleet = Plan(1_700_000, 10, 60)  # 34 of 36 parts of the quota
+    assert max(ingest_limit(fleet, wanted).share, days_limit(fleet, wanted).share) < 34 / 36
+    assert catch_up_s(fleet, wanted) == pytest.approx(3600 * 34 / 2)
+    assert catch_up_s(Plan(1_900_000, 10, 60), wanted) == math.inf
 
 
 def test_what_falls_behind_never_catches_up() -> None:
@@ -52,6 +75,7 @@ def test_the_first_limit_is_the_one_that_is_used_most() -> None:
     found = limits(Plan(20_000, 10, 60, shards=1), OWN)
     assert (found[0].name, found[0].raised_by) == ("Kinesis: records a second", "Shards")
     assert found[0].share == pytest.approx(2.0)
+    assert {one.name: one for one in limits(Plan(20_000, 10, 60, shards=2), OWN)}[found[0].name].share > 1
     assert [one.share for one in found] == sorted((one.share for one in found), reverse=True)
     assert first_devices(Plan(1, 10, 60, shards=1), OWN) == 10_000
 

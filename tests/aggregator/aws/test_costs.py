@@ -42,6 +42,7 @@ def test_a_day_that_goes_on_costs_no_month() -> None:
         (plan_of(parameters(), alarm_count(), devices=10_000, interval_s=10), 0.26),
         (plan_of(parameters(), alarm_count(), devices=10_000, interval_s=10, window_s=300, waterfall_s=300), 0.15),
         (Plan(10_000, 10, 60, is_edge=True, shards=1), 0.02),
+        (Plan(10_000, 10, 60, is_edge=True, is_http=True), 0.03),  # half of it while somebody looks
     ],
 )
 def test_a_device_costs_at_most_the_target(plan: Plan, most: float) -> None:
@@ -78,6 +79,7 @@ def test_messages_and_functions_follow_from_a_printed_sum() -> None:
     assert found["come in", "IoT Core"].dollars == pytest.approx(1000 * (READINGS * 0.30e-6 + WINDOWS * 0.08e-6))
     assert found["coalesce", "Kinesis"].dollars == pytest.approx(720 * 0.015 + 1000 * READINGS * 0.014e-6)
     seconds = 1000 * (WINDOWS * (costs.INGEST_S + costs.DAY_STEP_S) + 93 * costs.HIGHER_STEP_S)
+    seconds += 30 * 288 * 1000 * costs.COUNT_S
     calls = 2 * 10 * WINDOWS + 30 * 86_400 / 3 + 30 * 288 + 30 * 48
     expected = calls * 0.20e-6 + seconds * 1769 / 1024 * 13.3334e-6
     assert found["carry", "Lambda"].dollars == pytest.approx(expected)
@@ -86,23 +88,27 @@ def test_messages_and_functions_follow_from_a_printed_sum() -> None:
 
 def test_a_request_over_http_is_charged_and_no_stream() -> None:
     edge = Plan(1000, 10, 60, is_edge=True, is_http=True)
-    found, requests = by_step(edge), 1000 * (30 * 48 + 30 * 1440)
+    lives, asks = 0.02 * READINGS, 30 * 96  # while somebody looks; a quarter of an hour
+    found, requests = by_step(edge), 1000 * (30 * 48 + lives + asks)
     assert found["come in", "API Gateway"].dollars == pytest.approx(requests * 1.00e-6)
-    assert found["http", "live"].read_units == 4 * 1000 * 30 * 1440
+    assert found["http", "live"].read_units == pytest.approx(4 * 1000 * lives)
+    assert (found["ask", "records"].write_units, found["ask", "records"].read_units) == (0, 2 * 1000 * asks)
     assert not {("come in", "IoT Core"), ("coalesce", "Kinesis")} & found.keys()
-    seconds = 1000 * (1440 * (costs.HTTP_BLOCK_S + costs.DAY_STEP_S) + 43_200 * costs.HTTP_S + 93 * costs.HIGHER_STEP_S)
+    seconds = 1440 * (costs.HTTP_BLOCK_S + costs.DAY_STEP_S) + lives * costs.HTTP_S + asks * costs.HTTP_ASK_S
+    seconds = 1000 * (seconds + 93 * costs.HIGHER_STEP_S + 30 * 288 * costs.COUNT_S)
     calls = requests + 1000 * 1440 + 30 * 288 + 30 * 48
     assert found["carry", "Lambda"].dollars == pytest.approx(calls * 0.20e-6 + seconds * 1769 / 1024 * 13.3334e-6)
     assert by_step(replace(edge, is_edge=False))["come in", "API Gateway"].requests == 1000 * READINGS
 
 
 def test_a_tariff_statuses_and_the_web_are_counted() -> None:
-    plain, more = by_step(EVERY_10_S), by_step(Plan(1, 10, 60, is_priced=True, statuses=60, has_web=True))
+    plain, more = by_step(EVERY_10_S), by_step(Plan(1, 10, 60, is_priced=True, statuses=60, has_web=True, has_kms=True))
     assert more["days", "days"].read_units > plain["days", "days"].read_units
     assert more["kept after a year", "storage"].dollars > plain["kept after a year", "storage"].dollars
     assert more["statuses", "records"].write_units == 60 * 720
     assert more["web", "EC2"].dollars == pytest.approx(720 * (2 * 0.0168 + 0.0225))
-    assert not {("statuses", "records"), ("web", "EC2")} & plain.keys()
+    assert more["keys", "KMS"].dollars < 4
+    assert not {("statuses", "records"), ("web", "EC2"), ("keys", "KMS")} & plain.keys()
 
 
 def test_a_longer_window_costs_less() -> None:

@@ -130,7 +130,7 @@ def test_links_lead_to_and_from_a_quarter() -> None:
     assert View.from_url(VIEW.to_url()) == VIEW
     links = navigation.links(VIEW, "2026-Q3", "2026-Q4", NOW, LONDON, ENGLISH)
     assert links["previous.href"] == "/d/cad-1/quarter/2026-Q3"
-    assert links["current-wide.children"] == "This quarter"
+    assert links["current.children"] == "This quarter"
     month = View("household", "cad-1", "month", "2026-08")
     assert navigation.links(month, None, None, NOW, LONDON, ENGLISH)["to-quarter.href"] == "/d/cad-1/quarter/2026-Q3"
     ways = navigation.crumb_slots(month, "August 2026", ENGLISH)["crumbs.children"].children

@@ -247,6 +247,14 @@ def test_a_block_stores_its_readings_and_marks_an_edge(post: Post, store: Store)
     )
 
 
+def test_an_empty_message_asks_for_a_viewer_and_leaves_nothing(post: Post, store: Store) -> None:
+    nothing = {"accepted": 0, "unchanged": 0, "rejected": 0, "reasons": {}, "refused": []}
+    assert answer(post([], "/ingest?live")) == (202, {**nothing, "watched": False})
+    device_status.note_look(store, "cad-1", int(time.time()))
+    assert answer(post([], "/ingest?live")) == (202, {**nothing, "watched": True})
+    assert (store.live("cad-1"), load_refusals(store, "cad-1").days) == (None, {})
+
+
 def test_a_block_of_another_device_is_refused(post: Post) -> None:
     assert (
         post(canonical.encode_block([Reading("cad-2", NOW, 1, 2, 3)]), **{"Content-Type": canonical.BLOCK}).status_code

@@ -18,6 +18,15 @@ from dashboard.web.responses import SMALLEST, compress
 from tests.dashboard.people import at_home
 
 LIMIT = 850_000  # bytes
+SCRIPT_LINES = 700  # of our own JavaScript
+INSIDE = (
+    "_dashprivate",
+    "MutationObserver",
+    "fetch =",
+    "/_dash-",
+    "__reactProps",
+    "__reactFiber",
+)  # Dash may change them
 BROWSER = {"Accept-Encoding": "gzip, deflate, br, zstd"}
 
 
@@ -140,6 +149,16 @@ def test_a_file_is_compressed_once_for_all_its_addresses(client: FlaskClient) ->
     for address in (script, re.sub(r"m\d+\.", "m1.", script), script):
         assert client.get(address, headers=BROWSER, buffered=True).headers["Content-Encoding"] == "br"
     assert _pack_once.cache_info().misses == 1
+
+
+def test_the_scripts_are_few_and_stay_out_of_dashs_inside(client: FlaskClient) -> None:
+    files = [path.read_text() for path in responses.folder().glob("*.js") if "plotly" not in path.name]
+    inline = re.findall(r"<script(?![^>]*json)[^>]*>([^<]+)</script>", client.get("/").text)
+    assert len(files) > 5
+    assert len(inline) == 2  # the scheme before the first paint, and the renderer's hook
+    own = "".join(files) + "\n".join(inline)
+    assert len(own.splitlines()) <= SCRIPT_LINES
+    assert [word for word in INSIDE if word in own] == []
 
 
 def size_of(picture: Path) -> tuple[int, int]:

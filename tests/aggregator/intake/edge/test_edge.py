@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
+from typing import ClassVar
 
 import orjson
 import pytest
@@ -19,6 +20,7 @@ from aggregator.core.status import Counters, Status
 from aggregator.intake.device_status import known_status
 from aggregator.intake.edge.edge import (
     ALONE,
+    ASK_S,
     EARLY_S,
     JITTER_S,
     KEPT_S,
@@ -48,6 +50,7 @@ KEPT = ServerAnswer(SendResult.KEPT)
 class Server:
     """A stand-in for the HTTP server: real ingest into a real store, and failures on demand."""
 
+    tells_viewers: ClassVar[bool] = True
     store: Store
     device_id: str = "cad-1"
     answers: list[ServerAnswer] = field(default_factory=list)  # instead of its own
@@ -337,6 +340,39 @@ def test_live_readings_go_every_ten_seconds_with_a_viewer(edge: Edge, server: Se
     live = server.store.live("cad-1")
     assert live
     assert live.at > clock.at - 70
+
+
+def test_without_a_viewer_no_live_reading_is_sent(spool: Store, server: Server, clock: Clock) -> None:
+    edge = Edge(spool, server, 0, clock, clock)
+
+    def sent_in(seconds: int) -> list[list[dict[str, object]]]:
+        before = len(server.lives)
+        for _ in range(seconds // 10):
+            given_to(edge, *readings(int(clock.at) // 10 * 10, int(clock.at) // 10 * 10 + 10))
+            run(edge, clock, 10)
+        return server.lives[before:]
+
+    assert sent_in(ASK_S + 20) == [[], []]  # it asks twice
+    assert server.store.live("cad-1") is None
+    server.is_watched = True
+    assert [len(one) for one in sent_in(ASK_S + 60)][:4] == [0, 1, 1, 1]
+    live = server.store.live("cad-1")
+    assert live
+    assert live.at > clock.at - 30
+    server.is_watched = False
+    sent_in(20)
+    assert len(sent_in(ASK_S)) == 1
+
+
+def test_the_answer_to_a_half_hour_starts_live_readings(spool: Store, server: Server, clock: Clock) -> None:
+    edge = Edge(spool, server, 0, clock, clock)
+    given_to(edge, *readings())
+    clock.at = START + HALF_HOUR - 5
+    run(edge, clock, 2)
+    server.is_watched, clock.at = True, OVER
+    given_to(edge, *readings(OVER - OVER % 10, OVER - OVER % 10 + 10))
+    run(edge, clock, WATCHED_S + 5)
+    assert [len(one) for one in server.lives] == [0, 1]
 
 
 def test_a_live_reading_is_sent_once(edge: Edge, server: Server, clock: Clock) -> None:

@@ -9,6 +9,7 @@ import pytest
 from aggregator.core.errors import ConfigurationError
 from aggregator.intake.imports.understanding import Energy
 from tests.aggregator.intake.imports.files import understood
+from tests.aggregator.intake.imports.test_providers import workbook
 from tests.aggregator.intake.imports.test_variations import HOURS, WH, asked, rows, total
 
 GIVEN = [place * 53 % 91 for place in range(96)]
@@ -176,3 +177,112 @@ def test_reads_of_a_meter_every_few_months_are_refused_by_name() -> None:
 def test_a_unit_may_be_written_to_the_name() -> None:
     lines = [f"{line};1" for line in rows("%Y-%m-%d %H:%M")]
     assert total(understood("\n".join(["Time;consumptionKWh;contractedKVA", *lines]))) == (sum(WH), 0)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Startdatum;Enddatum;Wert kWh",
+        "Beginn der Messreihe;Ende der Messreihe;Messwert in kWh",
+        "Datum und Uhrzeit;Enduhrzeit;Lastgänge (306,499 kWh)",
+        "Datum von;Datum bis;Restverbrauch (kWh)",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16-le"])
+def test_a_day_of_a_grid_company_is_taken(header: str, encoding: str) -> None:
+    """Its dates have points and its figures commas: the day is first."""
+    spans = [(at, at + timedelta(hours=1), wh) for at, wh in zip(HOURS[:24], WH, strict=False)]
+    lines = [f"{at:%d.%m.%Y %H:%M};{end:%d.%m.%Y %H:%M};0,{wh:03}" for at, end, wh in spans]
+    assert total(understood("\n".join(["Zählpunkt;AT001", header, *lines]).encode(encoding))) == (sum(WH[:24]), 0)
+
+
+def test_a_month_that_is_named_needs_no_order() -> None:
+    at = [HOURS[0] - timedelta(days=100) + timedelta(hours=k) for k in range(2400)]
+    parts = [f"{one:%d/%b/%Y %H:%M},{WH[k % 96]}" for k, one in enumerate(at)]
+    assert total(understood("\n".join(["Time,Import (Wh)", *parts]))) == (sum(WH) * 25, 0)
+
+
+def test_rows_without_a_figure_may_come_first() -> None:
+    at = [HOURS[0] - timedelta(days=100) + timedelta(hours=k) for k in range(2400)]
+    parts = [f"{one:%d.%m.%Y;%H:%M};{one + timedelta(hours=1):%H:%M};" for one in at]
+    parts += [f"{one:%d.%m.%Y;%H:%M};{one + timedelta(hours=1):%H:%M};{wh}" for one, wh in zip(HOURS, WH, strict=True)]
+    found = understood("\n".join(["Datum;Zeit von;Zeit bis;Verbrauch [Wh]", *parts]))
+    assert (total(found), dict(found.reasons)) == ((sum(WH), 0), {"no_values": 2400})
+
+
+def test_what_was_asked_of_the_portal_is_no_table() -> None:
+    before = ["Meter;Code;Exportiere ab;Exportiere bis", "AT001;1.9.0;12.05.2026;16.05.2026"]
+    assert total(understood("\n".join([*before, table("Start;Zeit;Verbrauch (Wh);Status", "{t};;{u};ok")]))) == (
+        sum(WH),
+        0,
+    )
+    alone = ["AT001;;", "Wirkenergie;;", "Wh;;"]
+    assert total(understood("\n".join([*alone, table("TIME;VALUE", "{t};{u}")]))) == (sum(WH), 0)
+
+
+def test_a_delivery_is_asked_for_its_direction() -> None:
+    assert asked(understood(table("Time;Code;Verbrauch (Wh)", "{t};Lastprofil Lieferung;{u}"))) == ["--columns"]
+    assert total(understood(table("Time;Bezug (Wh);Lieferung (Wh)", "{t};{u};{g}"))) == BOTH
+
+
+def test_the_number_of_an_interval_is_no_figure() -> None:
+    lines = [f"{at:%Y-%m-%d};{at.hour + 1};{at:%H:%M};{wh}" for at, wh in zip(HOURS, WH, strict=True)]
+    assert total(understood("\n".join(["Date;Interval;Start Time;Value Wh", *lines]))) == (sum(WH), 0)
+
+
+def test_two_times_may_stand_in_one_cell_of_a_sheet() -> None:
+    times = [f"{at:%d.%m.%Y %H:%M} - {at + timedelta(hours=1):%d.%m.%Y %H:%M}" for at in HOURS]
+    rows_of = [("Datum", "Verbrauch (Wh)"), *zip(times, map(str, WH), strict=True)]
+    assert total(understood(workbook(rows_of))) == (sum(WH), 0)
+
+
+@pytest.mark.parametrize(("zero", "brakes"), [("0", []), ("51", ["clock"])])
+def test_zeros_in_the_skipped_hour_are_of_a_local_clock(zero: str, brakes: list[str]) -> None:
+    """A portal writes 24 hours of each day; with energy in that hour the clock is another one."""
+    first = datetime(2026, 3, 20, tzinfo=UTC)
+    at = [first + timedelta(hours=k) for k in range(24 * 20)]
+    parts = [f"{one:%Y-%m-%d %H:%M},{zero if (one.day, one.hour) == (29, 2) else 300}" for one in at]
+    found = understood("\n".join(["Time,Import (Wh)", *parts]), "Europe/Berlin")
+    assert [one.name for one in found.brakes] == brakes
+    assert dict(found.reasons) == {"no_such_time" if brakes else "no_values": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Netzeinspeisung",
+        "PV-Einspeisung",
+        "A-",
+        "-A",
+        "Wirkenergie A-",
+        "Terug geleverd",
+        "Levering til net",
+        "Produktion till nät",
+        "To the grid",
+        "Injeção na rede",
+        "Excess solar",
+        "Salg",
+    ],
+)
+@pytest.mark.parametrize("unit", ["Wh", "W"])
+def test_what_goes_to_the_grid_is_export_alone_and_beside_the_import(name: str, unit: str) -> None:
+    beside = table(f"Time;Netzbezug ({unit});{name} ({unit})", "{t};{u};{g}")
+    assert total(understood(beside)) == BOTH
+    if name != "Excess solar":  # asked about, as panels made it
+        assert total(understood(table(f"Time;{name} ({unit})", "{t};{g}"))) == (0, sum(GIVEN))
+
+
+@pytest.mark.parametrize("name", ["A+", "+A", "Strombezug", "Fra nettet", "Kjøp", "From the grid"])
+def test_what_comes_from_the_grid_is_import(name: str) -> None:
+    assert total(understood(table(f"Time;{name} (Wh);A- (Wh)", "{t};{u};{g}"))) == BOTH
+
+
+def test_a_power_whose_direction_no_word_tells_is_asked_about() -> None:
+    found = understood(table("Time;Netzbezug (W);Zorkmid (W)", "{t};{u};{g}"))
+    assert asked(found) == ["--columns"]
+    assert found.doubts[0].values[1] == "import_power_w=Netzbezug (W),export_power_w=Zorkmid (W)"
+
+
+def test_hours_in_utc_from_a_local_midnight_are_by_their_start() -> None:
+    lines = [f"{at - timedelta(hours=1):%Y-%m-%d %H:%M},{wh}" for at, wh in zip(HOURS, WH, strict=True)]
+    assert total(understood("\n".join(["Time (UTC),Import (Wh)", *lines]), "Europe/London")) == (sum(WH), 0)

@@ -34,7 +34,7 @@ ASKED = [  # a file's times, header and each of its rows, and what a German read
     (HOURS, "Time;Import (Wh);Zorkmid (Wh)", "{t};{n};{a}", "Die Richtung von 'Zorkmid (Wh)' ist nicht bekannt: "),
     (HOURS, "Time;Import (Wh);Net (Wh)", "{t};{n};-{a}", "'Net (Wh)' nennt dasselbe wie die anderen Spalten"),
     (HOURS, "Time;Circuit;Wh", "{t};Total usage;{n}\n{t};Dryer;{a}", "Mehrere Zeilen einer Zeit nennen Dryer und"),
-    (HOURS, "Time;Meter;Wh", "{t};M1;{n}\n{t};M2;{a}", "Die Datei hat 2 verschiedene Meter"),
+    (HOURS, "Time;Meter;Wh", "{t};M1;{n}\n{t};M2;{a}", "Die Spalte Meter hat 2 verschiedene Werte"),
     (HOURS, "Time;Usage (zorkmids)", "{t};{n}", "Die Einheit 'zorkmids' ist nicht bekannt"),
     (HOURS, "Time;Zurück (kWh)", "{t};0.{n}", "Die Richtung von 'Zurück (kWh)' ist nicht bekannt"),
     (HOURS, "Time;Production (Wh)", "{t};{n}", "'Production (Wh)' ist, was Solarmodule erzeugt haben"),
