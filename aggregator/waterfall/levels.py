@@ -9,10 +9,11 @@ A home that changes hands has its own step: what is shared anew is written at on
 import logging
 import time
 from bisect import bisect_left, bisect_right
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from aggregator.core.documents import Device, Part
 from aggregator.core.energy import Evidence
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, LAST_DAY, Window
-from aggregator.core.readings import SECOND_METERS
+from aggregator.core.readings import SECOND_METERS, sender_of
 from aggregator.store import search
 from aggregator.store.occupancies import moved, occupancies, returned
 from aggregator.store.port import READINGS, Change, Store
@@ -42,6 +43,7 @@ IN_BULK = 240  # blocks, where no reading waits for the commit
 MOST_SPANS = 16  # of changed blocks that lie apart, likewise: a change among rare readings reaches over months
 DOCUMENTS = 20  # documents, likewise
 LIVE = 2  # blocks that a device changes from one pass to the next
+SHARE = 5000  # half hours recomputed for a sender, in about a second, before its changes wait for those of others
 
 
 class Step(NamedTuple):
@@ -51,6 +53,19 @@ class Step(NamedTuple):
     feed: str  # readings, prices, or the level's child
 
 
+@dataclass(slots=True)
+class Work:
+    """What a worker remembers from one pass to the next, and how many blocks of a device it computes together."""
+
+    together: int = TOGETHER
+    runs: SteadyRuns = field(default_factory=dict)
+    spent: Counter[str] = field(default_factory=Counter)  # half hours recomputed of late, by sender
+
+    def forget_half(self) -> None:
+        """Halve what was spent for each sender."""
+        self.spent = +Counter({sender: half_hours // 2 for sender, half_hours in self.spent.items()})
+
+
 def steps() -> tuple[Step, ...]:
     """Return the steps in the order in which a change passes them: one per level, and one for prices."""
     rows = periods.LEVELS.values()
@@ -58,39 +73,41 @@ def steps() -> tuple[Step, ...]:
     return (*lowest, *(Step(row.name, row.child) for row in rows if row.child))
 
 
-def propagate(
-    store: Store, step: Step, changes: Iterable[Change], runs: SteadyRuns | None = None, together: int = TOGETHER
-) -> None:
-    """Update the documents of a step's level from the changed children.
+def propagate(store: Store, step: Step, changes: Iterable[Change], work: Work | None = None) -> None:
+    """Update the documents of a step's level from the changed children; charge their senders in `work`.
 
-    The keys of a device with a damaged row are quarantined, so that other devices go on. `runs` are remembered from one
-    call to the next. Up to `together` blocks are computed together.
+    The keys of a device with a damaged row are quarantined, so that other devices go on.
     """
     for device_id, group in groupby(sorted(changes, key=attrgetter("device_id")), key=attrgetter("device_id")):
-        known = {} if runs is None else runs
-        store.step(partial(_propagate_device, store, step, device_id, list(group), known, together))
+        store.step(partial(_propagate_device, store, step, device_id, list(group), work or Work()))
 
 
-def pieces(
-    changes: Iterable[Change], together: int = TOGETHER, looked_at: Collection[str] = ()
-) -> Iterator[list[Change]]:
+def pieces(changes: Iterable[Change], work: Work, looked_at: Collection[str] = ()) -> Iterator[list[Change]]:
     """Cut the changes of a feed into pieces of bounded work, each of one device.
 
-    The devices take turns: first a piece of each, then a second one; in a turn those come first that somebody looks at,
-    then those with the fewest changes.
+    The senders take turns: first a piece of each, then a second one; in a turn those come first that somebody looks at,
+    then those with the fewest changes. The more often a sender has spent SHARE, the later its first turn: it waits
+    until all those are done who have spent less.
     """
     by_device: dict[str, list[Change]] = {}
     for change in changes:
         by_device.setdefault(change.device_id, []).append(change)
-    order = sorted(by_device.values(), key=lambda own: (own[0].device_id not in looked_at, len(own)))
-    turns = [_pieces_of(own, together) for own in order]
-    while turns:  # lazily: a pass seldom takes all
-        following = []
-        for own in turns:
-            if piece := next(own, None):
-                yield piece
-                following.append(own)
-        turns = following
+    by_sender: dict[str, list[Iterator[list[Change]]]] = {}
+    for own in sorted(by_device.values(), key=lambda own: (own[0].device_id not in looked_at, len(own))):
+        by_sender.setdefault(sender_of(own[0].device_id), []).append(_pieces_of(own, work.together))
+
+    def spent(sender: str) -> int:
+        return work.spent[sender] // SHARE
+
+    for _, senders in groupby(sorted(by_sender, key=spent), key=spent):
+        turns = [chain.from_iterable(by_sender[sender]) for sender in senders]
+        while turns:  # lazily: a pass seldom takes all
+            following = []
+            for meters in turns:
+                if piece := next(meters, None):
+                    yield piece
+                    following.append(meters)
+            turns = following
 
 
 def _pieces_of(own: Sequence[Change], together: int) -> Iterator[list[Change]]:
@@ -109,14 +126,12 @@ def _pieces_of(own: Sequence[Change], together: int) -> Iterator[list[Change]]:
             yield [*own[place : place + DOCUMENTS]]
 
 
-def _propagate_device(
-    store: Store, step: Step, device_id: str, changes: Sequence[Change], runs: SteadyRuns, together: int
-) -> None:
+def _propagate_device(store: Store, step: Step, device_id: str, changes: Sequence[Change], work: Work) -> None:
     keys = sorted({change.key for change in changes})
     try:
         device = store.device(device_id) or Device(device_id)
         if step.feed == READINGS:
-            _propagate_readings(store, device, keys, min(change.first for change in changes), runs, together)
+            _propagate_readings(store, device, keys, min(change.first for change in changes), work)
         else:
             _propagate_keys(store, step, device, keys)
     except Damaged as error:
@@ -124,24 +139,23 @@ def _propagate_device(
         store.quarantine(step.feed, device_id, keys, str(error))
 
 
-def _propagate_readings(
-    store: Store, device: Device, keys: Sequence[str], since: int, runs: SteadyRuns, together: int
-) -> None:
+def _propagate_readings(store: Store, device: Device, keys: Sequence[str], since: int, work: Work) -> None:
     """Update days after a change of blocks; nothing before `since` (UTC seconds; 0: unknown) has changed."""
     is_live = since and len(keys) <= LIVE
-    run = runs.pop(device.device_id, None) or (steady_run(store, device, since) if is_live else None)
+    run = work.runs.pop(device.device_id, None) or (steady_run(store, device, since) if is_live else None)
     longer = continued(store, device, run) if run and since > run.last.at else None
     if longer is None:
-        for some in _groups(clusters(sorted(map(int, keys)), together), together):
+        sender = sender_of(device.device_id)
+        for some in _groups(clusters(sorted(map(int, keys)), work.together), work.together):
             spans = deque(some)
             while spans:
-                _propagate_evidence(store, device, *spans.popleft(), spans)
+                work.spent[sender] += _propagate_evidence(store, device, *spans.popleft(), spans)
         return
     new, days = longer
     for day, halves in days.items():
         _merge_priced(store, device, day, device.timezone, halves)
-    if len(runs) < MOST_RUNS:
-        runs[device.device_id] = new
+    if len(work.runs) < MOST_RUNS:
+        work.runs[device.device_id] = new
 
 
 def _propagate_keys(store: Store, step: Step, device: Device, keys: Sequence[str]) -> None:
@@ -176,15 +190,17 @@ def _groups(spans: Iterable[tuple[int, int]], together: int) -> Iterator[list[tu
         yield group
 
 
-def _propagate_evidence(store: Store, device: Device, first: int, last: int, following: deque[tuple[int, int]]) -> None:
-    """Update days after a change of the blocks from `first` to `last`, and of the following ones that it reaches."""
+def _propagate_evidence(store: Store, device: Device, first: int, last: int, following: deque[tuple[int, int]]) -> int:
+    """Update days after a change of the blocks from `first` to `last`, and of the following ones that it reaches.
+
+    Return the number of half hours that were computed.
+    """
     affected = RecomputeWindow(store, device, first, last)
     while following and affected.changed and following[0][0] < (end := affected.hours(affected.changed).end):
         while following and following[0][0] < end:
             _, last = following.popleft()
         affected = RecomputeWindow(store, device, first, last)
-    if affected.changed:
-        _replace(store, device, affected, affected.changed, is_whole=False)
+    return _replace(store, device, affected, affected.changed, is_whole=False) if affected.changed else 0
 
 
 def recompute(store: Store, device: Device, span: Window) -> None:
@@ -212,8 +228,8 @@ def rewrite(
         store.step(partial(recompute, store, device, hours))
 
 
-def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Window, *, is_whole: bool = True) -> None:
-    """Replace the half hours of a window, or of its days those alone that have changed."""
+def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Window, *, is_whole: bool = True) -> int:
+    """Replace the half hours of a window, or of its days those alone that have changed; return how many it has."""
     hours = first = affected.hours(least)
     half_hours = StoredHalfHours(store, device, hours)
     for _ in range(WIDENINGS if half_hours.may_have_gaps else 0):
@@ -231,6 +247,7 @@ def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Win
         if is_whole or not half_hours.are_stored(day, halves):
             _merge_priced(store, device, day, device.timezone, halves)
     put_records(store, device.device_id, [*found.stored, *found.first], found.records)
+    return len(found.halves)
 
 
 def computed_half_hours(store: Store, device: Device, span: Window, evidence: Evidence) -> list[ComputedHalfHour]:

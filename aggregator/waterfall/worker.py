@@ -13,9 +13,8 @@ from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.periods import FOR_EVER, HOUR
 from aggregator.store.collections import WATCHED
 from aggregator.store.port import READINGS, Change, Store
-from aggregator.waterfall.levels import IN_BULK, TOGETHER, Step, pieces, propagate, steps
+from aggregator.waterfall.levels import IN_BULK, Step, Work, pieces, propagate, steps
 from aggregator.waterfall.retention import sweeping
-from aggregator.waterfall.steady_runs import SteadyRuns
 
 PASS, BATCH = 1000, 20_000  # change records per feed and pass; the second number is more than one device can make
 FEW = 1000  # devices with new evidence within COUNT_S: so many are carried at once
@@ -47,11 +46,10 @@ class Agenda:
         store: Store,
         pace: Callable[[], float] = time.monotonic,
         share_s: float = SHARE_S,
-        together: int = TOGETHER,
+        work: Work | None = None,
     ) -> None:
-        """`share_s` is the time of a settling pass, `together` the number of half hours of a device at once."""
-        self.share_s, self.together = share_s, together
-        self.store, self.pace, self.runs = store, pace, SteadyRuns()
+        """`share_s` is the time of a settling pass."""
+        self.store, self.pace, self.share_s, self.work = store, pace, share_s, work or Work()
         self.looked_at, self._spoke = set[str](), set[str]()  # `_spoke`: with new evidence since a COUNT_S began
         self._is_large = False
         self._next_look, self._next_count = pace(), pace() + COUNT_S
@@ -82,6 +80,7 @@ class Agenda:
         if is_over:
             self._next_count = self.pace() + COUNT_S
             self._spoke.clear()
+            self.work.forget_half()
         return changes
 
     def _oldest(self, feed: str, until: int) -> list[Change]:
@@ -94,13 +93,13 @@ class Agenda:
 def settle_once(store: Store, agenda: Agenda | None = None, now: int = FOR_EVER) -> int:
     """Propagate each feed's dirty keys, for about the agenda's share. Return the number of keys; 0 means settled.
 
-    The devices take turns, and each commit is short: none waits long for the work or the write lock of another.
+    The senders take turns, and each commit is short: none waits long for the work or the write lock of another.
     """
     agenda, every, count = agenda or Agenda(store), steps(), 0
     until = agenda.pace() + agenda.share_s
     for feed in dict.fromkeys(step.feed for step in every):
         own = [step for step in every if step.feed == feed]  # of a month both the year and a quarter may be made
-        waiting = pieces(agenda.changes(feed, now), agenda.together, agenda.looked_at)
+        waiting = pieces(agenda.changes(feed, now), agenda.work, agenda.looked_at)
         piece = next(waiting, None)
         while piece:
             done, piece = _commit(agenda, own, piece, waiting)
@@ -123,7 +122,7 @@ def _commit(
         until = agenda.pace() + COMMIT_S
         while piece and piece[0].device_id not in devices and (not done or agenda.pace() < until):
             for step in own:
-                propagate(agenda.store, step, piece, agenda.runs, agenda.together)
+                propagate(agenda.store, step, piece, agenda.work)
             devices.add(piece[0].device_id)
             done += piece
             piece = next(following, None)
@@ -133,7 +132,7 @@ def _commit(
 
 def drain(store: Store) -> int:
     """Settle until nothing is dirty. Return the number of change records propagated."""
-    total, agenda = 0, Agenda(store, share_s=DRAIN_S, together=IN_BULK)
+    total, agenda = 0, Agenda(store, share_s=DRAIN_S, work=Work(IN_BULK))
     while count := settle_once(store, agenda):
         total += count
     return total

@@ -3,6 +3,7 @@
 import base64
 import os
 import random
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -35,7 +36,6 @@ from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import load_refusals
 from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
-from aggregator.store.dynamodb.tables import tables as all_tables
 from aggregator.store.port import READINGS
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support.audit import Audit
@@ -50,6 +50,7 @@ from tests.budgets import scaled
 from tests.contract import test_ways_in as ways
 from tests.dashboard.people import accounts_on
 
+ROOT = Path(__file__).parents[2]
 PREFIX = "wattfall-test"
 ZONE = "Europe/London"
 PATIENCE_S = 60
@@ -276,26 +277,61 @@ def test_an_edge_sends_half_hours_and_the_live_state_over_http(cloud: Cloud) -> 
     stranger.close()
 
 
-def test_tables_restored_to_a_point_in_time_verify_under_another_prefix(cloud: Cloud) -> None:
-    """The drill of the README, as far as the emulator goes: it copies the present, whatever the instant."""
+def recovery_drill(cloud: Cloud) -> list[list[list[str]]]:
+    """Return the commands of the README's drill and of its way to serve the tables, as a shell expands them."""
+    section = (
+        (ROOT / "aggregator/README.md").read_text().partition("**Recovery.**")[2].partition("\nAfter an upgrade")[0]
+    )
+    names = {".venv/bin/wattfall": "wattfall", "wattfall-$": f"{PREFIX}-$", "eu-west-2": cloud.endpoint.region}
+    for named, here in names.items():
+        section = section.replace(named, here)
+    shown = 'aws() { echo "aws $*"; }; wattfall() { echo "wattfall $*"; }\n'
+    blocks = [block.partition("```")[0] for block in section.split("```sh\n")[1:]]
+    runs = [subprocess.run(["bash", "-euc", shown + one], capture_output=True, text=True, check=True) for one in blocks]
+    return [[line.split() for line in run.stdout.splitlines()] for run in runs]
+
+
+def call_aws(cloud: Cloud, command: Sequence[str]) -> None:
+    """Call what a command of the AWS command line does."""
+    _, service, operation, *options = command
+    given: dict[str, object] = {}
+    for name, value in zip(options[::2], options[1::2], strict=True):
+        key, _, flag = value.partition("=")
+        given[name.strip("-").title().replace("-", "")] = {key: flag == "true"} if flag else value
+    getattr(cloud.client(service), operation.replace("-", "_"))(**given)
+
+
+def follows(store: Store, device: Device) -> bool:
+    """Carry what the streams tell; return whether the charts of a device follow its readings."""
+    store.follow()
+    drain(store)
+    return not list(differences(store, device))
+
+
+def test_the_recovery_drill_of_the_readme_restores_tables_that_serve(cloud: Cloud) -> None:
+    """As far as the emulator goes: it copies the present, whatever the instant."""
     noon = int(time.time()) // 86_400 * 86_400 - 43_200
     ingest(cloud.store, [Reading("drill", noon + 60 * at, None, 10 * at, None) for at in range(120)], noon, ZONE)
     device = cloud.store.device("drill")
     assert device
     until(lambda: not list(differences(cloud.store, device)))
-
-    database = cloud.client("dynamodb")
-    for table in all_tables():
-        if table.name != "checkpoints":
-            names = {"SourceTableName": f"{PREFIX}-{table.name}", "TargetTableName": f"drill-{table.name}"}
-            database.restore_table_to_point_in_time(**names, UseLatestRestorableTime=True)
-    url = f"dynamodb://drill?region={cloud.endpoint.region}"
-    made = CliRunner().invoke(main, ["tables", "create", "--store", url])
+    (*restore, create, verify, delete), serve = recovery_drill(cloud)
+    for command in restore:
+        call_aws(cloud, command)
+    made = CliRunner().invoke(main, create[1:])
     assert made.stdout.splitlines()[0] == "drill-checkpoints created"
-    verified = CliRunner().invoke(main, ["verify", "drill", "--store", url])
-    assert verified.stdout.splitlines()[-1] == "1 devices, 0 differences"
-    with closing(open_store(url)) as restored:
+    verified = CliRunner().invoke(main, verify[1:])
+    assert verified.stdout.endswith(" devices, 0 differences\n")
+
+    for command in serve:
+        call_aws(cloud, command)
+    with closing(open_store(create[-1])) as restored:
         assert charts(restored, ["drill"], noon) == charts(cloud.store, ["drill"], noon)
+        ingest(restored, [Reading("drill", noon + 7260, None, 1300, None)], noon + 7260, ZONE)
+        assert list(differences(restored, device))
+        until(lambda: follows(restored, device))
+        assert follows(restored, device)
+    assert CliRunner().invoke(main, delete[1:], input="drill\n").exit_code == 0
 
 
 def test_replay_takes_back_queue_and_bucket(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
 from aggregator.store.port import Change
-from aggregator.waterfall.levels import APART, IN_BULK, TOGETHER, Step, clusters, pieces, propagate, steps
+from aggregator.waterfall.levels import APART, IN_BULK, TOGETHER, Step, Work, clusters, pieces, propagate, steps
 from aggregator.waterfall.verify import differences, rezone
 from aggregator.waterfall.worker import drain, settle_once
 from dashboard.web.cache import open_cache
@@ -192,12 +192,19 @@ def test_neighbouring_blocks_form_one_cluster_up_to_a_size(numbers: list[int], s
 def test_devices_take_turns_and_the_watched_then_the_smallest_come_first() -> None:
     many = [Change(number, "readings", "many", str(START + HALF_HOUR * number)) for number in range(3 * TOGETHER)]
     one = Change(9999, "readings", "one", str(START))
-    turns = [(piece[0].device_id, len(piece)) for piece in pieces([*many, one])]
+    turns = [(piece[0].device_id, len(piece)) for piece in pieces([*many, one], Work())]
     assert turns == [("one", 1), *[("many", TOGETHER)] * 3]
-    seen = [piece[0].device_id for piece in pieces([*many, one], looked_at={"many"})]
+    seen = [piece[0].device_id for piece in pieces([*many, one], Work(), {"many"})]
     assert seen == ["many", "one", "many", "many"]
     days = [Change(number, "day", "many", f"2026-10-{number:02d}") for number in range(1, 31)]
-    assert [len(piece) for piece in pieces(days)] == [20, 10]
+    assert [len(piece) for piece in pieces(days, Work())] == [20, 10]
+
+
+def test_the_meters_of_a_sender_share_its_turns() -> None:
+    meters = [Change(number, "readings", f"many~{number}", str(START)) for number in range(1, 4)]
+    other = [Change(10 + number, "readings", "other", str(START + day)) for number, day in enumerate((0, 86_400))]
+    turns = [piece[0].device_id for piece in pieces([*meters, *other], Work())]
+    assert turns == ["many~1", "other", "many~2", "other", "many~3"]
 
 
 # One chart, one document

@@ -133,7 +133,7 @@ class Bench:
     @property
     def newest(self) -> int | None:
         """The newest reading that the worker remembers; None without a run."""
-        run = self.agenda.runs.get("d")
+        run = self.agenda.work.runs.get("d")
         return run.last.at if run else None
 
 
@@ -195,7 +195,7 @@ def test_readings_that_an_earlier_change_has_carried_are_not_carried_twice(bench
     ingest(bench.store, sent[360:], NOW, ZONE)
     first, second = bench.store.changes("readings", 10)
     for change in (first._replace(first=0), second):  # the first with all evidence
-        propagate(bench.store, levels.Step("day", "readings"), [change], bench.agenda.runs)
+        propagate(bench.store, levels.Step("day", "readings"), [change], bench.agenda.work)
     day = bench.store.document("day", "k", "2026-10-25")
     assert day is not None
     assert day.total.import_wh == 600

@@ -24,7 +24,7 @@ from aggregator.store import Store, open_store
 from aggregator.store.collections import WATCHED
 from aggregator.store.port import READINGS
 from aggregator.store.sqlite.sqlite_store import SqliteStore
-from aggregator.waterfall import worker
+from aggregator.waterfall import levels, worker
 from aggregator.waterfall.worker import (
     COUNT_S,
     IDLE_S,
@@ -213,6 +213,35 @@ def test_a_pass_ends_soon_and_serves_every_device(store: Store) -> None:
     assert store.extent("day", "many") is None
     drain(store)
     assert is_settled(store)
+
+
+def test_a_sender_of_dear_messages_waits_behind_the_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message with one reading, days from its neighbours, changes hundreds of half hours."""
+    monkeypatch.setattr(levels, "SHARE", 200)
+    rare = [Reading("rare", NOW - 3 * DAY * n, None, 90_000 - 9000 * n, None) for n in range(3)]
+    ingest(store, rare, NOW, "UTC")
+    drain(store)
+    seconds = iter(range(10**6))
+    agenda = Agenda(store, lambda: float(next(seconds)))
+
+    def first_carried(export_wh: int) -> str:
+        """Both senders have changed, the other one in more half hours; the clock leaves time for one piece of work."""
+        ingest(store, [rare[1]._replace(meter_id="m", export_wh=export_wh)], NOW, "UTC")
+        readings = [Reading("other", NOW + 1800 * n, None, 900 * n + export_wh, None) for n in range(2)]
+        ingest(store, readings, NOW + 1800, "UTC")
+        settle_once(store, agenda)
+        (left,) = {change.device_id for change in store.changes(READINGS, 10)}
+        agenda.share_s = 100.0
+        while settle_once(store, agenda):
+            pass
+        agenda.share_s = 0.0
+        return {"rare": "other", "other": "rare"}[left]
+
+    agenda.share_s = 0.0
+    assert [first_carried(1), first_carried(2)] == ["rare", "other"]
+    for _ in range(4):
+        agenda.work.forget_half()
+    assert first_carried(3) == "rare"
 
 
 # The pace of a fleet
