@@ -190,13 +190,14 @@ def _may_be_import(one: TypedColumn) -> bool:
 
 def _left_out(chosen: Sequence[TypedColumn], every: Sequence[TypedColumn], doubts: list[Doubt]) -> None:
     """Ask whether an energy whose name is not known is the export, where none is."""
-    rest = [one for one in every if one not in chosen and one.said.unit in WATT_HOURS and not one.said.channel]
-    others = [one for one in rest if not one.said.kind and one.said.is_foreign]
+    kind, part = (POWER, "power_") if all(one.said.kind == POWER for one in chosen) else ("", "")
+    rest = [one for one in every if one not in chosen and one.said.unit and not one.said.channel]
+    others = [one for one in rest if one.said.kind == kind and one.said.unit != VOLUME_M3 and one.said.is_foreign]
     if {one.said.channel for one in chosen} == {IMPORT} and others:
         names = quoted(one.name for one in others)
         text = Phrase("the direction of {names} is not known: export, or part of the import?", names=names)
-        named = "import_{}={}".format((chosen[0].said.unit or "kWh").lower(), "+".join(one.name for one in chosen))
-        more = [f"{named},export_{one.said.unit.lower()}={one.name}" for one in others]
+        named = f"import_{part}{(chosen[0].said.unit or 'kWh').lower()}=" + "+".join(one.name for one in chosen)
+        more = [f"{named},export_{part}{one.said.unit.lower()}={one.name}" for one in others]
         doubts.append(Doubt("--columns", text, (named, *more)))
 
 

@@ -172,7 +172,7 @@ class _Judge:
         elif numeric:
             self._choose("dates", next(name for name, one in ORDERS.items() if one == order), why)
         self.layout = self.layout._replace(order=order)
-        self.has_offsets = any(isinstance(time, int) for time in told.get(order, []))
+        self.has_offsets = self.roles.is_utc or any(isinstance(time, int) for time in told.get(order, []))
         ats = [seconds_of(time) for time in told.get(order, [])]
         self.ats, self.way = sorted({*ats}), way_of(ats)
         self.step_s = self.known.step_s or (usual_step(self.ats) if self.way else smallest_step(self.ats))

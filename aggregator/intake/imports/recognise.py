@@ -241,7 +241,7 @@ def _timed(
     has_end, count, zeros = layout.roles.end is not None, 0, 0
     for row, at in rows:
         if isinstance(at, int):
-            count, zeros = count + 1, zeros + row.is_zero
+            count, zeros = count + 1, zeros + (not any(row[5:9]))
         elif at.reason == "no_such_time" and row.is_zero and zeros * _RARE < count:
             at = Refused("no_values", f"{at.detail}, and the figures are zero")  # a local clock's, of every day 24 h
         if row.bad and not row.has_values:

@@ -32,13 +32,13 @@ _UNITS = {
 }
 _TABLES: dict[str, str] = {
     "import": "import imported bezug netzbezug afname offtake soutirage purchased purchase entrante delivered geleverd"
-    " levering prelievo prelevata pobor odber bn01 eas ae otto uttag bought e1 entnahme"
+    " levering prelievo prelevata pobor odber bn01 eas ae otto uttag bought e1 entnahme kjop kjopt kop kopt kob kobt"
     " electricity1 electricity2",
     "consumption": "consumption consumed consumo consommation consommee usage used use verbrauch verbruik forbrug"
     " forbruk forbrukning kulutus konsum consume load demand anvendelse maengde",
     "export": "export exported exportado feedin einspeisung eingespeist teruglevering teruggeleverd retour injectie"
     " injection injected returned return ret excedente excedentes vertida vertido saliente surplus as eai bn02"
-    " sold inmatning anto retur rueckspeisung ruckspeisung immissione immessa oddana dodavka",
+    " sold salg solgt sald inmatning anto retur rueckspeisung ruckspeisung immissione immessa oddana dodavka",
     "generation": "production produced produktion produktie produccion generation generated generacion solar pv"
     " erzeugung opwek opbrengst tuotanto genereret inverter",
     "net": "net netto balance saldo minus",
@@ -82,10 +82,10 @@ _STEMS = (  # of words in forms that no table lists
         re.compile("e[xk]sport|einspeis|eingespeis|inje[ck]|in[yj]ec|vertid|excedent|teruglev|teruggelev|inmat|invoed"),
     ),
     ("export", re.compile("immiss|immess|r(?:u|ue)ck(?:speis|liefer)|wprowadz|oddan|dodav|surplus|feedin|reinject")),
-    ("start", re.compile("(?:start|beg[iy]nn?|anfangs?)(?:dat|uhr|tid|tijd|zeit)")),
-    ("end", re.compile("(?:end[e]?|slut)(?:dat|uhr|tid|tijd|zeit)")),
-    ("consumption", re.compile(r"\w+(?:verbrauch|verbruik|forbrug|forbruk|kulutus)")),
-    ("ignored", re.compile("(?:warm|kalt)?wasser|water")),
+    ("start", re.compile("^(?:start|beg[iy]nn?|anfangs?)(?:dat|uhr|tid|tijd|zeit)")),
+    ("end", re.compile("^(?:ende?|slut)(?:dat|uhr|tid|tijd|zeit)")),
+    ("consumption", re.compile("verbrauch|verbruik|forbrug|forbruk|kulutus")),
+    ("ignored", re.compile("wasser|water")),
     (
         "import",
         re.compile("import|entn[ao]|soutir|afname|afgenomen|preliev|prelev|bezug|bezog|pobran|odebran|uttag|aftag"),
@@ -98,11 +98,10 @@ for _meaning, _list in _TABLES.items():
         _WORDS.setdefault(_word, set()).add(_meaning)
 _PHRASES = (
     (re.compile(r"\b(feed|fed)[ -]?in(to)?\b"), "export"),
-    (re.compile(r"\b(to|naar|into) (the )?(grid|net|netz)\b"), "export"),
-    (re.compile(r"\bfrom (the )?grid\b"), "import"),
+    (re.compile(r"\bterug ?gelever"), "export"),
     # by the grid, beside what is delivered; a supplier delivers a Lieferung, and a home with panels does
     (re.compile(r"\breceived\b(?! from)|\blieferung\b"), "received"),
-    (re.compile(r"\b(surplus|excess) ?generation\b"), "export"),
+    (re.compile(r"\b(surplus|excess) ?(generation|production|solar|pv|energy|power)\b"), "export"),
     (re.compile(r"\b1[ .-]?0?[: ]?1[. ]8[. ][0-9]\b|\b1[. ]8[. ][0-9]\b"), "import"),
     (re.compile(r"\b2[. ]8[. ][0-9]\b"), "export"),
     (re.compile(r"\bkwh 18[0-9]\b"), "import"),
@@ -113,6 +112,15 @@ _PHRASES = (
     (re.compile(r"\bself consum"), "ignored"),
     (re.compile(r"\bmean power|average power|per half hour\b"), "mean"),
     (re.compile(r"\bactive import register\b|\bactive export register\b"), "register"),
+)
+_OF_NET = r" (?:the |het |de |la )?(?:grid|net|netz|nett|nettet|nat|natet|sieci|rete|red|rede|reseau)\b"
+_WAYS = (  # a grid is no balance here, and "til" no end
+    (re.compile(r"\b(?:to|naar|into|til|till|ins|ans|vers|do|alla|a|ao|na|in)" + _OF_NET), "export"),
+    (re.compile(r"\b(?:from|van|fra|fran|uit|aus|vom|dalla|da|de|du|depuis|z)" + _OF_NET), "import"),
+)
+_SIGNED = (
+    (re.compile(r"(?<!\w)A-(?!\w)|(?<![\w-])-A(?!\w)"), " export"),
+    (re.compile(r"(?<!\w)(?:A\+|\+A)(?!\w)"), " import"),
 )
 _UNIT_WORDS = re.compile(r"([kKM]?V?A?[Ww][hH]?|k?VArh|kVAr)(?![a-z])")
 _WATT_HOURS = re.compile(r"(kilo|mega)?watt[- ]?(?:hour|heure|stunde|uur|ora)\w*", re.IGNORECASE)
@@ -192,7 +200,11 @@ def plain(name: str) -> str:
 @lru_cache(maxsize=4096)
 def said_by(name: str) -> Said:
     """Return what a name says."""
+    for sign, channel in _SIGNED:
+        name = sign.sub(channel, name)
     text = plain(_TARIFF.sub("_tariff", name))
+    for way, channel in _WAYS:
+        text = way.sub(channel, text)
     words = re.findall(r"\w+|€|£", text)
     meanings = {meaning for word in words for meaning in _WORDS.get(word, ())}
     meanings |= {meaning for pattern, meaning in _PHRASES if pattern.search(text)}
@@ -200,7 +212,7 @@ def said_by(name: str) -> Said:
         meanings.add("ignored")
     unit = next((_UNITS[word] for word in reversed(words) if word in _UNITS), "")
     foreign = [word for word in words if word not in _WORDS and word not in _UNITS and word not in _OPEN]
-    meanings |= {meaning for meaning, stem in _STEMS for word in foreign if stem.match(word)}
+    meanings |= {meaning for meaning, stem in _STEMS for word in foreign if stem.search(word)}
     is_foreign = any(len(word) > 2 and not word.isdigit() for word in foreign)
     return Said(frozenset(meanings), unit, is_foreign)
 

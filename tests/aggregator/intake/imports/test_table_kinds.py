@@ -245,3 +245,44 @@ def test_zeros_in_the_skipped_hour_are_of_a_local_clock(zero: str, brakes: list[
     found = understood("\n".join(["Time,Import (Wh)", *parts]), "Europe/Berlin")
     assert [one.name for one in found.brakes] == brakes
     assert dict(found.reasons) == {"no_such_time" if brakes else "no_values": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Netzeinspeisung",
+        "PV-Einspeisung",
+        "A-",
+        "-A",
+        "Wirkenergie A-",
+        "Terug geleverd",
+        "Levering til net",
+        "Produktion till nät",
+        "To the grid",
+        "Injeção na rede",
+        "Excess solar",
+        "Salg",
+    ],
+)
+@pytest.mark.parametrize("unit", ["Wh", "W"])
+def test_what_goes_to_the_grid_is_export_alone_and_beside_the_import(name: str, unit: str) -> None:
+    beside = table(f"Time;Netzbezug ({unit});{name} ({unit})", "{t};{u};{g}")
+    assert total(understood(beside)) == BOTH
+    if name != "Excess solar":  # asked about, as panels made it
+        assert total(understood(table(f"Time;{name} ({unit})", "{t};{g}"))) == (0, sum(GIVEN))
+
+
+@pytest.mark.parametrize("name", ["A+", "+A", "Strombezug", "Fra nettet", "Kjøp", "From the grid"])
+def test_what_comes_from_the_grid_is_import(name: str) -> None:
+    assert total(understood(table(f"Time;{name} (Wh);A- (Wh)", "{t};{u};{g}"))) == BOTH
+
+
+def test_a_power_whose_direction_no_word_tells_is_asked_about() -> None:
+    found = understood(table("Time;Netzbezug (W);Zorkmid (W)", "{t};{u};{g}"))
+    assert asked(found) == ["--columns"]
+    assert found.doubts[0].values[1] == "import_power_w=Netzbezug (W),export_power_w=Zorkmid (W)"
+
+
+def test_hours_in_utc_from_a_local_midnight_are_by_their_start() -> None:
+    lines = [f"{at - timedelta(hours=1):%Y-%m-%d %H:%M},{wh}" for at, wh in zip(HOURS, WH, strict=True)]
+    assert total(understood("\n".join(["Time (UTC),Import (Wh)", *lines]), "Europe/London")) == (sum(WH), 0)
