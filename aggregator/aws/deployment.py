@@ -239,10 +239,11 @@ BUCKET = "wattfall-code"
 STACK_PATIENCE_S = 60
 
 
-def deploy(endpoint: Endpoint, prefix: str) -> dict[str, str]:
+def deploy(endpoint: Endpoint, prefix: str, **values: str) -> dict[str, str]:
     """Deploy the stack `prefix` into the emulator; return its outputs by name. Raises ConfigurationError.
 
-    The package omits libraries, since the emulator runs functions with those of this installation.
+    `values` are parameters of the template. The package omits libraries, since the emulator runs functions with those
+    of this installation.
     """
     with TemporaryDirectory() as folder:
         code = Path(folder) / CODE
@@ -257,7 +258,9 @@ def deploy(endpoint: Endpoint, prefix: str) -> dict[str, str]:
     stacks.create_stack(
         StackName=prefix,
         TemplateURL=f"{endpoint.url}/{BUCKET}/{TEMPLATE.name}",
-        Parameters=[{"ParameterKey": "Prefix", "ParameterValue": prefix}],
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value} for name, value in {"Prefix": prefix, **values}.items()
+        ],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
     deadline = time.monotonic() + STACK_PATIENCE_S

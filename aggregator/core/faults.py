@@ -1,14 +1,14 @@
 """Faults, rollovers and meter exchanges: which readings of a register are believed. Pure.
 
 `judge` cuts a register into one piece of believed readings per meter, without energy between them.
+
 **A break** between two runs (`registers.runs_of`) has these explanations, tried in this order:
 
-1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run,
-   and has then risen by no less than it rose during the fault; across an outage, by twice its fall at most. A long run
-   tells better than a short one. What it showed meanwhile (zeros, a restored backup, a wrong clock, garbage) is
-   dropped, so the time of the fault becomes a gap. A dip, a fall by less than half of the register, may also end
-   within a run, within DIP_S or DIP_READINGS. A register that stood still, and makes up for it within FROZEN_S, was
-   frozen by a gateway.
+1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run, and
+   has then risen by no less than it rose during the fault. A long run tells better where it returns than a short one.
+   What it showed meanwhile (zeros, a restored backup, a wrong clock, garbage) is dropped, so the time of the fault
+   becomes a gap. A dip, a fall by less than half of the register, may also end within a run, within DIP_S or
+   DIP_READINGS. A register that stood still, and then makes up for it within FROZEN_S, was frozen by a gateway.
 2. An *overshoot*: the last readings were wrong, and the register goes on in line with those before them. They came
    after a gap or with a leap, or are few: a clock was wrong, or garbage fitted by chance.
 3. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
@@ -17,6 +17,7 @@
    which it is known. The readings of that time contradicted earlier ones and were put aside. The piece continues.
 5. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
 6. Otherwise the run is too short to tell, or its clock was ahead (a dip that fits into a gap before it): it is dropped.
+
 A later reading may change the decision, until FAULT_S after the break. A person's exchange override comes first.
 """
 
@@ -133,8 +134,7 @@ def _return(level: Register, runs: list[Run], good: int, following: int, max_pow
         if ats[first] - ats[strange] > FAULT_S:
             break
         goes_on, is_long = follows(level, first - 1, first, max_power_w), is_long_enough(level, first, last)
-        is_more = whs[first] - whs[first - 1] > 2 * abs(whs[strange] - whs[good]) or within
-        is_strange = goes_on and (is_more or (whs[first - 1] > whs[good] and is_leap(whs[good], whs[first])))
+        is_strange = goes_on and (within or (whs[first - 1] > whs[good] and is_leap(whs[good], whs[first])))
         is_up = risen <= whs[first] - whs[good] + ROUNDING_WH or (is_long and 0 < 2 * whs[first] < highest)
         if is_up and not is_strange and follows(level, good, first, max_power_w):
             if not found or (is_long and not follows(level, runs[found[0]].last, first, max_power_w)):
@@ -228,13 +228,13 @@ def _overshot(
 
 
 def _is_elsewhere(level: Register, piece: Sequence[int], start: int) -> bool:
-    """Whether a whole piece, the first one, belongs to a later time: a stretch apart, a little above what follows."""
+    """Whether a whole piece belongs to a later time: short, after another, or the first, apart, and little higher."""
     ats, whs, *_ = level
-    fall, seconds = whs[piece[-1]] - whs[start], ats[piece[-1]] - ats[piece[0]]
-    is_apart = LONGEST_S >= ats[start] - ats[piece[-1]] > max(seconds, DIP_S)
-    is_small = fall * LEAP < whs[start] and fall * 3600 <= _most_w(level, piece) * FAULT_S
-    is_small &= is_long_enough(level, piece[0], piece[-1]) and not is_other_meter(level, piece[-1], start)
-    return is_apart and is_small
+    fall, seconds, apart_s = whs[piece[-1]] - whs[start], ats[piece[-1]] - ats[piece[0]], ats[start] - ats[piece[-1]]
+    is_little = fall * LEAP < whs[start] and fall * 3600 <= _most_w(level, piece) * FAULT_S
+    is_later = is_short(ats, piece[0], piece[-1]) if piece[0] else is_little and apart_s > max(seconds, DIP_S)
+    is_run = is_long_enough(level, piece[0], piece[-1]) and not is_other_meter(level, piece[-1], start)
+    return is_later and is_run and apart_s <= LONGEST_S
 
 
 def breaks(points: Register, max_power_w: int) -> dict[int, int | None]:

@@ -8,8 +8,8 @@ Exchange overrides are people's statements, stored as text: `1793059200+ 1793145
 **Gaps** follow the register's own rhythm, see `gap_positions`.
 
 **Runs.** Readings run on *plainly* while each can follow the one before: the register does not fall, and rises no
-faster than the home's maximum power (but for one count of the register), without a leap, or a jump across an outage. A
-fall of ROUNDING_WH is rounding: the readings before it are lowered. Most registers are one run.
+faster than the home's maximum power (but for one count of the register), without a leap. A fall of ROUNDING_WH is
+rounding: the readings before it are lowered. Most registers are one run.
 """
 
 from bisect import bisect_left, bisect_right
@@ -58,7 +58,6 @@ ROUNDING_WH = 8  # a register may fall by this: a sum of rounded figures, or of 
 FROZEN_S = 86_400  # longest time for which a register is repeated
 COUNTS_WH = (1000, 100, 10, 1)  # in which registers count
 LEAP = 4  # a step that adds a quarter of the register, or more, is not plain
-JUMP_WH, JUMP_W = 1000, 2000  # nor is one across an outage that adds this, at this mean power
 
 MAX_GAP_S = 300  # a shorter step is never a gap
 RHYTHMS = 3  # a gap is longer than this number of usual steps
@@ -226,7 +225,6 @@ def _doubtful(points: Register, max_power_w: int) -> list[int]:
         position
         for position, seconds, rise, before in steps
         if (rise and (rise < 0 or rise * LEAP >= before or (rise - 1) * 3600 > max_power_w * seconds))
-        or rise >= JUMP_WH
         or seconds > LONGEST_S
     }
     if len(set(meters)) > 1:
@@ -246,22 +244,14 @@ def surely_runs_on(points: Register, max_power_w: int) -> bool:
     steepest = max(rises)
     most = (steepest - 1) * 3600
     is_steep = most > max_power_w and most > max_power_w * min(map(sub, ats[1:], ats))  # a step takes a second or more
-    if is_steep or steepest >= JUMP_WH or ats[-1] - ats[0] > LONGEST_S:
+    if is_steep or ats[-1] - ats[0] > LONGEST_S:
         return False
     return not steepest or steepest * LEAP < whs[0]
 
 
 def _is_plain(points: Register, one: int, other: int, max_power_w: int) -> bool:
     """Whether a register runs on from one reading to another one."""
-    is_more = is_leap(points.whs[one], points.whs[other]) or _is_jump(points, one, other)
-    return not is_more and follows(points, one, other, max_power_w)
-
-
-def _is_jump(points: Register, one: int, other: int) -> bool:
-    """Whether a step leads across an outage, by its neighbours, and adds much."""
-    ats, rise = points.ats, points.whs[other] - points.whs[one]
-    seconds, near = ats[other] - ats[one], (ats[max(one - 1, 0) : one + 1], ats[other : other + 2])
-    return rise >= JUMP_WH and rise * 3600 >= JUMP_W * seconds and all(seconds >= 2 * (b[-1] - b[0]) for b in near)
+    return not is_leap(points.whs[one], points.whs[other]) and follows(points, one, other, max_power_w)
 
 
 def is_leap(before: int, after: int) -> bool:

@@ -21,7 +21,7 @@ from aggregator.intake.refusals import UNKNOWN
 from aggregator.store import collections as rows
 from aggregator.store.collections import Collection
 from aggregator.store.port import Store
-from aggregator.store.stored_records import DAMAGED, LAST_KEY
+from aggregator.store.stored_records import ANYTHING, DAMAGED, LAST_KEY
 from aggregator.waterfall.gap_records import erase_gaps
 
 PAGE = 500
@@ -154,7 +154,9 @@ def _walked(store: Store, stay: ErasedStay, row: Collection, rule: Rule, now: in
     for page in rows.record_pages(store, place, first, last, with_damaged=True):
         for key, body in page:
             left = _ruled(rule, stay, key, body)
-            if left is None:
+            if left is None and row is rows.IMPORTS:  # damaged; its key stays, so that no import gets its number again
+                store.put_record(place, key, "", was=ANYTHING)
+            elif left is None:
                 store.drop_record(place, key)
             elif left != body:
                 rows.update_record(store, place, key, partial(_ruled, rule, stay, key), expires=row.expires(now))

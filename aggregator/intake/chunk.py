@@ -7,6 +7,7 @@ plainly. It is put aside by name (Refused) where it contradicts both its neighbo
 than the home can use. A reading that would replace another one of its instant is put aside if it contradicts either,
 and so is one in a gap across which the register runs on without a leap.
 True readings are taken in any order: with too few neighbours, or at a meter exchange, `core.faults` decides.
+Nothing tells a clock that was ahead at first from one that is put back later: the later readings are put aside.
 """
 
 from bisect import bisect_left, insort

@@ -12,7 +12,7 @@ from itertools import takewhile
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.money import UNIT_PLACES
-from aggregator.core.periods import FOR_EVER, HOUR, Slot
+from aggregator.core.periods import FOR_EVER, HOUR, Slot, Window
 from dashboard.charts.view import MONEY, Label, View, labels
 from dashboard.text import words
 from dashboard.text.language import Language
@@ -92,7 +92,8 @@ def measure_of(view: View, currency: str) -> Measure:
 
 SETTLING_S = 300  # a reading may arrive this late before it counts as missing
 MISLEADING = 0.1  # the share of missing time from which on the chart marks it
-FUTURE, BEFORE, NOW, PAST, AFTER = "future", "before", "now", "past", "after"
+FUTURE, BEFORE, NOW, PAST, PRIOR, AFTER = "future", "before", "now", "past", "prior", "after"
+EVER = Window(0, FOR_EVER)  # the stay of a viewer who may see every day
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Column:
     """One part of a chart: an hour, a day or a month."""
 
     label: Label
-    when: str  # future, before (the device's first reading), now, past or after (the viewer's last day)
+    when: str  # future, before (the first reading), now, past, prior (to the viewer's first day) or after (the last)
     part: Part
     missing_s: int  # of the elapsed time, in whole minutes
     below: View | None  # the chart of this column alone
@@ -222,18 +223,19 @@ def chart_of(
     other: Other | None = None,
     prices: Sequence[int | None] = (),
     settled: int | None = None,
-    ended: int = FOR_EVER,
+    stay: Window = EVER,
 ) -> Chart:
     """Return the chart of a view with a written-out period; `first` is the first period of this level with data.
 
-    Time counts as missing up to the instant `settled`; by default, up to SETTLING_S before `now`. At `ended` the
-    viewer had moved out.
+    Time counts as missing up to the instant `settled`; by default, up to SETTLING_S before `now`. `stay` is the
+    time that the viewer may see.
     """
     zone = document.timezone if document else zone
-    settled = min(now - SETTLING_S if settled is None else settled, ended)
-    columns = tuple(_columns(view, document, zone, now, settled, ended, first, lang, other))
+    settled = min(now - SETTLING_S if settled is None else settled, stay.end)
+    columns = tuple(_columns(view, document, zone, now, settled, stay, first, lang, other))
     span = periods.window(view.level, view.period, zone)
-    when = BEFORE if first is not None and view.period < first else _when(span.start, span.end, now, ended)
+    when = when_of(span, now, stay)
+    when = BEFORE if first is not None and view.period < first and when in (NOW, PAST) else when
     has_hours = periods.LEVELS[view.level].has_hours
     return Chart(
         view,
@@ -256,7 +258,7 @@ def _columns(
     zone: str,
     now: int,
     settled: int,
-    ended: int,
+    stay: Window,
     first: str | None,
     lang: Language,
     other: Other | None,
@@ -268,9 +270,10 @@ def _columns(
     compared = other.document if other else None
     columns = []
     for position, (slot, part) in enumerate(zip(slots, parts, strict=True)):
-        when = BEFORE if position < unborn and slot.start <= now else _when(slot.start, slot.end, now, ended)
+        when = when_of(Window(slot.start, slot.end), now, stay)
+        when = BEFORE if position < unborn and when in (NOW, PAST) else when
         # The moment within its first column at which a device began is unknown.
-        missing = 0 if position <= unborn and unborn >= 0 else _missing(slot, part, settled)
+        missing = 0 if position <= unborn and unborn >= 0 else _missing(slot, part, settled, stay)
         below = _below(view, slot, when)
         halves = _halves(document, slot) if document and has_hours and not part.is_empty else ()
         same = compared.part(slot.name) if compared else EMPTY
@@ -283,8 +286,11 @@ def _shift_at(slots: tuple[Slot, ...], zone: str) -> int | None:
     return next((position for position, offset in enumerate(offsets) if offset != offsets[0]), None)
 
 
-def _when(start: int, end: int, now: int, ended: int) -> str:
-    return AFTER if start >= ended else FUTURE if start > now else NOW if now < min(end, ended) else PAST
+def when_of(span: Window, now: int, stay: Window) -> str:
+    """Return when a span is, for a viewer with a stay: prior and after it come first."""
+    if span.end <= stay.start or span.start >= stay.end:
+        return PRIOR if span.end <= stay.start else AFTER
+    return FUTURE if span.start > now else NOW if now < min(span.end, stay.end) else PAST
 
 
 def _unborn(parts: list[Part], period: str, first: str | None) -> int:
@@ -294,14 +300,14 @@ def _unborn(parts: list[Part], period: str, first: str | None) -> int:
     return sum(1 for _ in takewhile(lambda part: part.is_empty, parts))
 
 
-def _missing(slot: Slot, part: Part, settled: int) -> int:
-    elapsed = min(slot.end, settled) - slot.start
+def _missing(slot: Slot, part: Part, settled: int, stay: Window) -> int:
+    elapsed = min(slot.end, settled) - max(slot.start, stay.start)
     return max(0, elapsed - part.known_s) // words.MINUTE * words.MINUTE
 
 
 def _below(view: View, slot: Slot, when: str) -> View | None:
     child = periods.LEVELS[view.level].child
-    if not child or when in (FUTURE, BEFORE, AFTER):
+    if not child or when not in (NOW, PAST):
         return None
     return view.to(child, periods.period_below(view.level, view.period, slot.name))
 

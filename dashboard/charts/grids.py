@@ -13,7 +13,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboard.charts import heat, sentences
-from dashboard.charts.chart_model import BEFORE, FUTURE, Chart, Column, Measure
+from dashboard.charts.chart_model import AFTER, BEFORE, FUTURE, NOW, PAST, PRIOR, Chart, Column, Measure
 from dashboard.charts.cumulative import MONTH, Cumulative
 from dashboard.charts.heat import HOURS, NEVER, STEPS, Cell, HeatMap
 from dashboard.text import words
@@ -111,10 +111,10 @@ def _scale(chart: HeatMap, word: str, ramp: str, lang: Language) -> Component:
 
 
 def _day(chart: HeatMap, place: int, name: str, lang: Language) -> Tree:
-    """Return the header of a day; it is a link unless the day lies outside the data."""
+    """Return the header of a day; it is a link unless the day lies outside the data or the stay."""
     day = chart.days[place]
     moment = words.moment("day", day)
-    is_open = any(cell.when not in (FUTURE, BEFORE, NEVER) for cell in chart.columns[place])
+    is_open = any(cell.when in (NOW, PAST) for cell in chart.columns[place])
     address = {"href": chart.view.to("day", day).to_url(), "tabIndex": -1} if is_open else {}
     label = attributes(aria_label=name)
     tick = element("A" if is_open else "Span", str(moment.day), **address, **(label if is_open else {}))
@@ -124,10 +124,8 @@ def _day(chart: HeatMap, place: int, name: str, lang: Language) -> Tree:
 
 def _look(chart: HeatMap, cell: Cell) -> str:
     """Return a cell's classes: `i0`-`i12` import, `e1`-`e12` export, `q` estimated, `p` partial, `g` gap, `n` never."""
-    if cell.when in (FUTURE, BEFORE):
-        return ""
-    if cell.when == NEVER:
-        return "n"
+    if cell.when not in (NOW, PAST):
+        return "n" if cell.when == NEVER else ""
     if cell.part.is_empty:
         return "g" if cell.missing_s else ""
     gives, step = chart.step(cell)
@@ -143,6 +141,8 @@ def _cell_words(chart: HeatMap, cell: Cell, lang: Language) -> str:
         return lang.say("still to come")
     if cell.when == BEFORE:
         return lang.say("before the first reading")
+    if cell.when in (PRIOR, AFTER):
+        return lang.say("before you moved in") if cell.when == PRIOR else lang.say("after you moved out")
     notes = sentences.notes(cell.part, cell.missing_s, lang)
     amounts = _runs(chart, cell, lang) or sentences.amounts(chart.measure, cell.part, lang)
     return " · ".join([*amounts, *notes])

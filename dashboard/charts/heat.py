@@ -12,8 +12,8 @@ from itertools import groupby
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Document, Part, add
-from aggregator.core.periods import HOUR, Slot
-from dashboard.charts.chart_model import BEFORE, FUTURE, MISLEADING, NOW, PAST, SETTLING_S, Measure
+from aggregator.core.periods import HOUR, Slot, Window
+from dashboard.charts.chart_model import BEFORE, EVER, MISLEADING, NOW, PAST, SETTLING_S, Measure, when_of
 from dashboard.charts.view import View
 from dashboard.text import words
 
@@ -26,7 +26,7 @@ NEVER = "never"  # an hour that the clocks skipped
 class Cell:
     """One hour of the wall clock on one day."""
 
-    when: str  # never, future, before (the device's first reading), now or past
+    when: str  # never, or as of a `Column`
     part: Part = EMPTY
     seconds: int = HOUR  # length of this hour of the wall clock; 7200 if repeated
     missing_s: int = 0  # of the past time, whole minutes
@@ -92,15 +92,17 @@ def heat_map(
     first_day: str | None,
     measure: Measure,
     settled: int | None = None,
+    stay: Window = EVER,
 ) -> HeatMap:
     """Return the heat map of a month's view, whose period is set; `first_day` is that of the first reading.
 
-    Time counts as missing up to the instant `settled`; by default, up to SETTLING_S before `now`.
+    Time counts as missing up to the instant `settled`; by default, up to SETTLING_S before `now`. `stay` is the
+    time that the viewer may see.
     """
     settled = now - SETTLING_S if settled is None else settled
     by_day: Mapping[str, Document] = {document.period: document for document in documents}
     days = tuple(periods.children(view.level, view.period).values())
-    columns = tuple(_column(day, by_day.get(day), zone, now, settled, first_day) for day in days)
+    columns = tuple(_column(day, by_day.get(day), zone, now, settled, first_day, stay) for day in days)
     return HeatMap(view, measure, days, columns)
 
 
@@ -152,14 +154,14 @@ def _is_known(cell: Cell) -> bool:
 
 
 def _column(
-    day: str, document: Document | None, zone: str, now: int, settled: int, first_day: str | None
+    day: str, document: Document | None, zone: str, now: int, settled: int, first_day: str | None, stay: Window
 ) -> tuple[Cell, ...]:
     """Return the 24 cells of a day."""
     zone = document.timezone if document else zone
     hours = periods.slots("day", day, zone)
     is_plain = len(hours) == HOURS and hours[-1].end - hours[0].start == HOURS * HOUR
     rows: Sequence[Sequence[Slot]] = [(slot,) for slot in hours] if is_plain else _by_the_wall(day, zone)
-    cells = [_cell(slots, document, zone, now, settled, is_plain=is_plain) for slots in rows]
+    cells = [_cell(slots, document, zone, now, settled, stay, is_plain=is_plain) for slots in rows]
     if first_day is None or day > first_day:
         return tuple(cells)
     begun = next((place for place, cell in enumerate(cells) if not cell.part.is_empty), HOURS)
@@ -175,15 +177,15 @@ def _by_the_wall(day: str, zone: str) -> list[list[Slot]]:
 
 
 def _cell(
-    slots: Sequence[Slot], document: Document | None, zone: str, now: int, settled: int, *, is_plain: bool
+    slots: Sequence[Slot], document: Document | None, zone: str, now: int, settled: int, stay: Window, *, is_plain: bool
 ) -> Cell:
     if not slots:
         return Cell(NEVER, seconds=0)
-    when = FUTURE if slots[0].start > now else NOW if now < slots[-1].end else PAST
+    when = when_of(Window(slots[0].start, slots[-1].end), now, stay)
     parts = [document.part(slot.name) for slot in slots] if document else []
     part = parts[0] if len(parts) == 1 else add(parts) if parts else EMPTY
     seconds = sum(slot.end - slot.start for slot in slots)
-    gone = sum(max(0, min(slot.end, settled) - slot.start) for slot in slots)
+    gone = sum(max(0, min(slot.end, settled) - max(slot.start, stay.start)) for slot in slots)
     missing = max(0, gone - part.known_s) // words.MINUTE * words.MINUTE
     runs = () if is_plain or seconds == HOUR else tuple(_runs(slots, document, zone))
     return Cell(when, part, seconds, missing, runs)
@@ -199,6 +201,6 @@ def _runs(slots: Sequence[Slot], document: Document | None, zone: str) -> Iterat
 
 def _unborn(cell: Cell, since_begun: int) -> Cell:
     """Return a cell of the day on which the device began; nothing is missing up to the first hour with data."""
-    if cell.when in (FUTURE, NEVER) or since_begun > 0:
+    if cell.when not in (NOW, PAST) or since_begun > 0:
         return cell
     return Cell(BEFORE if since_begun < 0 else cell.when, cell.part, cell.seconds, 0, cell.runs)

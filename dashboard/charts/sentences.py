@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from aggregator.core import periods
 from aggregator.core.documents import Part
-from dashboard.charts.chart_model import AFTER, BEFORE, FUTURE, NOW, Chart, Measure
+from dashboard.charts.chart_model import AFTER, BEFORE, FUTURE, NOW, PRIOR, Chart, Measure
 from dashboard.text import words
 from dashboard.text.language import Language, text
 
@@ -142,6 +142,9 @@ def nothing(chart: Chart, first: str | None, lang: Language) -> tuple[str, str]:
     if chart.when == AFTER:
         moved_out = lang.say("{period} is after your last day here, so nothing of it is shown.", period=chart.name)
         return lang.say("After you moved out"), moved_out
+    if chart.when == PRIOR:
+        not_yet = lang.say("{period} is before your first day here, so nothing of it is shown.", period=chart.name)
+        return lang.say("Before you moved in"), not_yet
     if first is None:
         return lang.say("Nothing to draw yet"), lang.say("The chart begins with the second reading.")
     if chart.when == FUTURE:

@@ -51,4 +51,5 @@ def furnish(store: Store) -> None:
     batch = refusals.Batch()
     batch.add(HOSTILE, Refused("bad_time", "at is '<script>'"), NOW)
     refusals.put_refusals(store, batch, int(time.time()))  # messages expire by the real time
-    take_census(store, NOW, store.backlog())
+    for at in (NOW - DAY_S, NOW - HOUR, NOW):
+        take_census(store, at, store.backlog())

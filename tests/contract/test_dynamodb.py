@@ -21,7 +21,7 @@ from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
 from aggregator.store import open_store, pages
-from aggregator.store.dynamodb import items
+from aggregator.store.dynamodb import items, tables
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import meter_tags
@@ -31,6 +31,7 @@ from aggregator.tariffs.rates import Series
 from aggregator.waterfall.worker import drain
 from tests.contract.conftest import store_on
 from tests.contract.dynamo_clients import Answer, Counting, Interleaving, Passing
+from tests.contract.memory_client import MemoryClient
 
 HOME, START, NOW = "home", 1_795_000_200, 1_795_010_000
 START -= START % 1800
@@ -399,6 +400,26 @@ def test_a_changed_value_of_an_item_is_named(
     store.put_prices(HOME, Series(prices, prices))
     if name not in ("h", "r"):  # these only grow
         read()
+
+
+def test_tables_that_are_being_restored_are_waited_for_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    class RestoringClient(MemoryClient):
+        """It has restored its tables after a few looks."""
+
+        looks = 0
+
+        def call(self, operation: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as boto3 takes it
+            answer = super().call(operation, **request)
+            if operation == "describe_table":
+                self.looks += 1
+                if self.looks < 5:
+                    answer["Table"] |= {"TableStatus": "CREATING", "RestoreSummary": {"RestoreInProgress": True}}
+            return answer
+
+    monkeypatch.setattr(tables, "PATIENCE_S", -1)
+    monkeypatch.setattr(tables, "PAUSE_S", 0)
+    assert len(list(create_tables(MemoryClient(), "drill"))) == len(all_tables())
+    assert len(list(create_tables(RestoringClient(), "drill"))) == len(all_tables())
 
 
 def test_the_commands_make_describe_and_remove_the_tables(client: AwsDynamoClient) -> None:

@@ -35,7 +35,7 @@ from aggregator.erasure.erasure_requests import (
     take_back,
 )
 from aggregator.intake.formats.message import Content
-from aggregator.intake.imports.import_records import find_import, undo
+from aggregator.intake.imports.import_records import find_import, imports_of, undo
 from aggregator.intake.ingest import Outcome, Received, ingest, ingest_lines, show_live, take_in
 from aggregator.intake.refusals import UNKNOWN, Batch, load_refusals, put_refusals
 from aggregator.store import Store
@@ -206,6 +206,17 @@ def test_registers_at_the_ends_stay_with_the_import_that_told_them(home: Store, 
     undo(home, find_import(home, f"{other}/2"), "a test", NOW)
     look_again(home)
     assert [one.at for one in home.readings(*span) if one.at in (start, end)] == []
+
+
+def test_no_import_gets_the_number_of_an_erased_damaged_record(home: Store) -> None:
+    later = start_of("2026-11-13")
+    for wh in (7, 8):
+        bring(home, f"start,end,import_wh\n{later},{later + HALF_HOUR},{wh}\n", now=NOW, device_id=CAD)
+    damage_record(home, IMPORTS.of(CAD), f"{2:09d}")
+    assert erase(home, "birch") == []
+    assert home.record(IMPORTS.of(CAD), f"{2:09d}") == ""
+    bring(home, f"start,end,import_wh\n{later},{later + HALF_HOUR},9\n", now=NOW, device_id=CAD)
+    assert [one.number for one in imports_of(home, CAD)] == [3, 1]
 
 
 def test_the_registry_and_the_search_forget_the_household(home: Store) -> None:

@@ -3,6 +3,7 @@
 import base64
 import os
 import random
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -15,6 +16,7 @@ from typing import Any
 
 import orjson
 import pytest
+import requests
 from click.testing import CliRunner
 
 from aggregator.aws.dead_letters import client
@@ -34,7 +36,6 @@ from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import load_refusals
 from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
-from aggregator.store.dynamodb.tables import tables as all_tables
 from aggregator.store.port import READINGS
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support.audit import Audit
@@ -46,12 +47,15 @@ from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
 from tests.budgets import scaled
+from tests.contract import test_ways_in as ways
 from tests.dashboard.people import accounts_on
 
+ROOT = Path(__file__).parents[2]
 PREFIX = "wattfall-test"
 ZONE = "Europe/London"
 PATIENCE_S = 60
 RECORDS = 500  # in one call to Kinesis
+KEPT_DAYS = 3650  # the most: some messages are of 2026
 
 
 @dataclass
@@ -90,10 +94,11 @@ def cloud() -> Iterator[Cloud]:
     with emulator() as endpoint, pytest.MonkeyPatch.context() as patch:
         for name, value in endpoint.environ.items():
             patch.setenv(name, value)
-        outputs = deploy(endpoint, PREFIX)
+        outputs = deploy(endpoint, PREFIX, RetentionDays=str(KEPT_DAYS))
         secrets = client("secretsmanager", **endpoint.options)
         patch.setenv("WATTFALL_SECRET", secrets.get_secret_value(SecretId=outputs["Secret"])["SecretString"])
-        store = open_store(f"dynamodb://{PREFIX}?region={endpoint.region}")
+        patch.setenv("WATTFALL_RETENTION_DAYS", str(KEPT_DAYS))
+        store = open_store(f"dynamodb://{PREFIX}?region={endpoint.region}&retention={KEPT_DAYS}")
         yield Cloud(endpoint, outputs, store)
         store.close()
 
@@ -198,10 +203,10 @@ def test_a_device_is_live_over_its_own_topic_alone(cloud: Cloud) -> None:
         (f"{PREFIX}/cad-live/readings", orjson.dumps(as_message(Reading("cad-live", now, 431, 1000, None)))),
         (f"{PREFIX}/cad-live/readings", orjson.dumps(as_message(Reading("cad-other", now, 431, 1000, None)))),
         (f"{PREFIX}/cad-edge/block", block),
-        ("cad-shelly/events/rpc", shelly),
+        ("shelly-live/events/rpc", shelly),
     )
     cloud.send(by_rule(topic, payload) for topic, payload in sent)
-    shown = {"cad-live": 431, "cad-edge": 300, "cad-shelly": 7}
+    shown = {"cad-live": 431, "cad-edge": 300, "shelly-live": 7}
     until(lambda: all(cloud.store.live(device_id) for device_id in shown))
     assert {one: (live := cloud.store.live(one)) and live.power_w for one in shown} == shown
     assert cloud.store.live("cad-other") is None
@@ -209,9 +214,47 @@ def test_a_device_is_live_over_its_own_topic_alone(cloud: Cloud) -> None:
     assert [*load_refusals(cloud.store, "cad-live").days.values()] == [{"bad_device_id": 1}]
 
 
-def test_an_edge_sends_half_hours_and_the_live_state_over_http(cloud: Cloud) -> None:
+def test_every_format_through_every_way_in_is_what_sqlite_holds(cloud: Cloud, tmp_path: Path) -> None:
+    """Twice and in any order; some messages come as dead letters that are replayed."""
+    expected, chance, queue = ways.on_sqlite(tmp_path), random.Random(1), cloud.outputs["DeadLetters"]
+    sent = ways.events(cloud.store)
+    for device_id in ways.EVERYBODY:
+        cloud.store.put_device(Device(device_id, ways.ZONE))
+    chance.shuffle(sent)
+    by_rule = [event for way, event in sent if way == "rule"]
+    lost, came = by_rule[:4], by_rule[4:] + by_rule[6:]
+
+    def found() -> dict[str, object]:
+        return {key: one for key, one in ways.content(cloud.store).items() if ways.sender(key) in ways.EVERYBODY}
+
+    cloud.send((one["partitionKey"], base64.b64decode(one["data"])) for one in came)
+    for event in [event for way, event in sent if way == "http"] * 2:
+        answer = requests.post(
+            f"{url_of(cloud)}/ingest",
+            base64.b64decode(event["body"]),
+            params=event["queryStringParameters"],
+            headers=event["headers"],
+            timeout=PATIENCE_S,
+        )
+        assert answer.status_code == 202, answer.text
+    for one in lost:
+        message = orjson.loads(base64.b64decode(one["data"]))
+        letter = {"topic": message["topic"], "base64OriginalPayload": message["data"], "failures": []}
+        cloud.client("sqs").send_message(QueueUrl=queue, MessageBody=orjson.dumps(letter).decode())
+    done = CliRunner().invoke(main, ["replay", "--queue", queue, "--store", cloud.outputs["Store"]])
+    assert orjson.loads(done.stdout) == {"replayed": len(lost), "failed": 0}
+    until(lambda: found() == expected)
+    assert found() == expected
+
+
+def url_of(cloud: Cloud) -> str:
+    """Return the address of the HTTP API, as the emulator has it."""
     api = cloud.outputs["Url"].partition("//")[2].partition(".")[0]
-    url = f"{cloud.endpoint.url}/_aws/execute-api/{api}/$default"  # as the emulator has it
+    return f"{cloud.endpoint.url}/_aws/execute-api/{api}/$default"
+
+
+def test_an_edge_sends_half_hours_and_the_live_state_over_http(cloud: Cloud) -> None:
+    url = url_of(cloud)
     now = int(time.time())
     start = now // 1800 * 1800 - 3600
     readings = [Reading("cad-http", start + 10 * n, 200 + n, 1000 + n, None) for n in range(180)]
@@ -234,26 +277,61 @@ def test_an_edge_sends_half_hours_and_the_live_state_over_http(cloud: Cloud) -> 
     stranger.close()
 
 
-def test_tables_restored_to_a_point_in_time_verify_under_another_prefix(cloud: Cloud) -> None:
-    """The drill of the README, as far as the emulator goes: it copies the present, whatever the instant."""
+def recovery_drill(cloud: Cloud) -> list[list[list[str]]]:
+    """Return the commands of the README's drill and of its way to serve the tables, as a shell expands them."""
+    section = (
+        (ROOT / "aggregator/README.md").read_text().partition("**Recovery.**")[2].partition("\nAfter an upgrade")[0]
+    )
+    names = {".venv/bin/wattfall": "wattfall", "wattfall-$": f"{PREFIX}-$", "eu-west-2": cloud.endpoint.region}
+    for named, here in names.items():
+        section = section.replace(named, here)
+    shown = 'aws() { echo "aws $*"; }; wattfall() { echo "wattfall $*"; }\n'
+    blocks = [block.partition("```")[0] for block in section.split("```sh\n")[1:]]
+    runs = [subprocess.run(["bash", "-euc", shown + one], capture_output=True, text=True, check=True) for one in blocks]
+    return [[line.split() for line in run.stdout.splitlines()] for run in runs]
+
+
+def call_aws(cloud: Cloud, command: Sequence[str]) -> None:
+    """Call what a command of the AWS command line does."""
+    _, service, operation, *options = command
+    given: dict[str, object] = {}
+    for name, value in zip(options[::2], options[1::2], strict=True):
+        key, _, flag = value.partition("=")
+        given[name.strip("-").title().replace("-", "")] = {key: flag == "true"} if flag else value
+    getattr(cloud.client(service), operation.replace("-", "_"))(**given)
+
+
+def follows(store: Store, device: Device) -> bool:
+    """Carry what the streams tell; return whether the charts of a device follow its readings."""
+    store.follow()
+    drain(store)
+    return not list(differences(store, device))
+
+
+def test_the_recovery_drill_of_the_readme_restores_tables_that_serve(cloud: Cloud) -> None:
+    """As far as the emulator goes: it copies the present, whatever the instant."""
     noon = int(time.time()) // 86_400 * 86_400 - 43_200
     ingest(cloud.store, [Reading("drill", noon + 60 * at, None, 10 * at, None) for at in range(120)], noon, ZONE)
     device = cloud.store.device("drill")
     assert device
     until(lambda: not list(differences(cloud.store, device)))
-
-    database = cloud.client("dynamodb")
-    for table in all_tables():
-        if table.name != "checkpoints":
-            names = {"SourceTableName": f"{PREFIX}-{table.name}", "TargetTableName": f"drill-{table.name}"}
-            database.restore_table_to_point_in_time(**names, UseLatestRestorableTime=True)
-    url = f"dynamodb://drill?region={cloud.endpoint.region}"
-    made = CliRunner().invoke(main, ["tables", "create", "--store", url])
+    (*restore, create, verify, delete), serve = recovery_drill(cloud)
+    for command in restore:
+        call_aws(cloud, command)
+    made = CliRunner().invoke(main, create[1:])
     assert made.stdout.splitlines()[0] == "drill-checkpoints created"
-    verified = CliRunner().invoke(main, ["verify", "drill", "--store", url])
-    assert verified.stdout.splitlines()[-1] == "1 devices, 0 differences"
-    with closing(open_store(url)) as restored:
+    verified = CliRunner().invoke(main, verify[1:])
+    assert verified.stdout.endswith(" devices, 0 differences\n")
+
+    for command in serve:
+        call_aws(cloud, command)
+    with closing(open_store(create[-1])) as restored:
         assert charts(restored, ["drill"], noon) == charts(cloud.store, ["drill"], noon)
+        ingest(restored, [Reading("drill", noon + 7260, None, 1300, None)], noon + 7260, ZONE)
+        assert list(differences(restored, device))
+        until(lambda: follows(restored, device))
+        assert follows(restored, device)
+    assert CliRunner().invoke(main, delete[1:], input="drill\n").exit_code == 0
 
 
 def test_replay_takes_back_queue_and_bucket(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from aggregator.aws.lambdas import answer_to
+from aggregator.aws.lambdas import Functions, answer_to
 from aggregator.core.documents import Document
 from aggregator.core.errors import StoreAway
 from aggregator.core.periods import FOR_EVER, LEVELS, day_start, period_of
@@ -35,6 +35,12 @@ from tests.contract.test_functions import Stack
 
 SENDERS = (GLOW, GLOW, "0123456789AC", "plug-1", "shelly-1")  # of the topics in OWN
 BY_EDGE = {"block": BLOCK, "json": JSON}  # content types
+EVERYBODY = {
+    *SENDERS,
+    *(f"edge-{name}" for name in BY_EDGE),
+    *(f"cad-{name}" for name in NAMED),
+    *(f"http-{name}" for name in FORMATS),
+}
 ZONE = "Europe/Amsterdam"
 
 
@@ -131,16 +137,33 @@ def content(store: Store) -> dict[str, object]:
     found: dict[str, object] = {}
     for device in store.devices():
         one = device.device_id
-        live, status = store.live(one), known_status(store, one)
+        live, known = store.live(one), known_status(store, one)
         found[f"{one} device"] = (device.registers, device.timezone, device.kind)
         found[f"{one} readings"] = store.readings(one, 0, FOR_EVER)
         found[f"{one} intervals"] = store.intervals(one, 0, FOR_EVER)
         found[f"{one} live"] = live and (live.at, live.power_w, live.import_wh, live.export_wh)
-        found[f"{one} status"] = status
+        found[f"{one} status"] = known and (known.status, known.firmwares)
         for day, level in product(store.periods("day", one), LEVELS):
             period = period_of(level, day_start(day, device.timezone), device.timezone)
             shown = current(partial(_document, store, one), device, level, period, NOW)
             found[f"{one} {level} {period}"] = shown and (shown.timezone, shown.parts, shown.currency)
+    return found
+
+
+def sender(key: str) -> str:
+    """Return the device that sends a part of the content."""
+    return key.split()[0].partition("~")[0]
+
+
+def on_sqlite(path: Path) -> dict[str, object]:
+    """What a store on SQLite holds after every message."""
+    same = SqliteStore(str(path / "same.db"), lambda: NOW)
+    own = Stack.__new__(Stack)
+    own.store, own.functions = same, Functions(same, ZONE, lambda _: None, lambda: NOW, KEEP)  # type: ignore[assignment]
+    deliver(own, events(same))
+    drain(same)
+    found = content(same)
+    same.close()
     return found
 
 
@@ -163,19 +186,8 @@ def test_every_format_through_every_way_is_what_sqlite_holds(tmp_path: Path, see
     deliver(stack, sent)
     stack.settle()
 
-    same = SqliteStore(str(tmp_path / "same.db"), lambda: NOW)
-    own = Stack.__new__(Stack)
-    own.store, own.functions = same, type(stack.functions)(same, ZONE, lambda _: None, lambda: NOW, KEEP)  # type: ignore[assignment]
-    deliver(own, events(same))
-    drain(same)
     assert stack.letters == []
-    assert before == content(plain) == content(same)
-    senders = {
-        *SENDERS,
-        *(f"edge-{name}" for name in BY_EDGE),
-        *(f"cad-{name}" for name in NAMED),
-        *(f"http-{name}" for name in FORMATS),
-    }
-    assert {key.split()[0].partition("~")[0] for key in before} == senders
-    for store in (stack.store, plain, same):
+    assert before == content(plain) == on_sqlite(tmp_path)
+    assert set(map(sender, before)) == EVERYBODY
+    for store in (stack.store, plain):
         store.close()

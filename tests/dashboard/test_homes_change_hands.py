@@ -340,7 +340,29 @@ def test_a_period_after_the_last_day_says_so(home: Home, level: str, period: str
 
 def test_the_page_ends_with_the_last_day_of_a_former_household(home: Home) -> None:
     assert page_of(home, "acacia", "day", "2026-11-09")["next.href"] is None
-    assert page_of(home, "willow", "day", "2026-11-09")["nothing.children"][0].children == "Before the first reading"
+
+
+@pytest.mark.parametrize(
+    ("period", "name"), [("2026-11-14", "Saturday 14 November 2026"), ("2024-01-01", "Monday 1 January 2024")]
+)
+def test_a_day_before_the_household_moved_in_says_so(home: Home, period: str, name: str) -> None:
+    heading, sentence, _ = page_of(home, "willow", "day", period)["nothing.children"]
+    assert heading.children == "Before you moved in"
+    assert sentence.children == f"{name} is before your first day here, so nothing of it is shown."
+
+
+@pytest.mark.parametrize(
+    ("household", "inside", "outside", "words"),
+    [("willow", 15, 14, "before you moved in"), ("acacia", 9, 10, "after you moved out")],
+)
+def test_the_hours_of_a_month_outside_a_stay_say_so(
+    home: Home, household: str, inside: int, outside: int, words: str
+) -> None:
+    head, body = page_of(home, household, "month", "2026-11")["heat.children"]["props"]["children"]
+    days = head["props"]["children"]["props"]["children"]
+    links = [day["props"]["children"]["props"].get("href") for day in days[1:]]
+    assert (links[inside - 1], links[outside - 1]) == (f"/d/{CAD}/day/2026-11-{inside:02d}", None)
+    assert words in str(body)
 
 
 # Money

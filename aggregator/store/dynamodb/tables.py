@@ -67,13 +67,17 @@ PAUSE_S = 1.0
 
 
 def create_tables(client: DynamoClient, prefix: str) -> Iterator[str]:
-    """Create the missing tables. Yield the name of each created table when it is ready."""
+    """Create the missing tables, and give restored ones their expiry and stream. Yield the name of each created table.
+
+    It waits until each table is ready; for one that is being restored, as long as that takes.
+    """
     missing = [table for table in tables() if _described(client, prefix, table) is None]
     for table in missing:
         client.call("create_table", **table_request(prefix, table))
     for table in tables():
         _wait(client, prefix, table, "ACTIVE")
         _set_expiry(client, prefix, table)
+        _set_stream(client, prefix, table)
         if table in missing:
             yield f"{prefix}-{table.name}"
 
@@ -132,11 +136,21 @@ def _set_expiry(client: DynamoClient, prefix: str, table: Table) -> None:
         client.call("update_time_to_live", TableName=name, TimeToLiveSpecification=wanted)
 
 
+def _set_stream(client: DynamoClient, prefix: str, table: Table) -> None:
+    request, described = table_request(prefix, table), _described(client, prefix, table) or {}
+    if table.stream and not described.get("StreamSpecification", {}).get("StreamEnabled"):
+        wanted = {name: request[name] for name in ("TableName", "StreamSpecification")}
+        client.call("update_table", **wanted)
+        _wait(client, prefix, table, "ACTIVE")
+
+
 def _wait(client: DynamoClient, prefix: str, table: Table, status: str | None) -> None:
     """Wait until a table has this status; None: until it is deleted. Raises StoreAway."""
     deadline = time.monotonic() + PATIENCE_S
     while (description := _described(client, prefix, table) or {}).get("TableStatus") != status:
-        if time.monotonic() > deadline:
+        if description.get("RestoreSummary", {}).get("RestoreInProgress"):
+            deadline = time.monotonic() + PATIENCE_S
+        elif time.monotonic() > deadline:
             state = description.get("TableStatus", "missing").lower()
             raise StoreAway(f"{prefix}-{table.name} is still {state} after {PATIENCE_S} s; try again later")
         time.sleep(PAUSE_S)

@@ -48,10 +48,10 @@ def load_below(data: CachedReads, device: Device, chart: Chart) -> Below:
     zone, now = device.timezone, data.now()
     if not chart.total.is_empty and row.child == LOWEST:
         days = tuple(periods.children(view.level, view.period).values())
-        extent = data.extent(device, LOWEST)
+        extent = data.extent(device, LOWEST) or (None, None)
         documents = data.documents(device, LOWEST, days[0], days[-1])
         return heat.heat_map(
-            view, documents, zone, now, extent[0] if extent else None, chart.measure, settled(data, device)
+            view, documents, zone, now, extent[0], chart.measure, settled(data, device), seen_instants(device)
         )
     if chart.is_empty or view.level != cumulative.LEVEL:
         return None
@@ -159,7 +159,7 @@ def load_chart(data: CachedReads, device: Device, view: View, lang: Language) ->
         _other(data, device, view, lang),
         _prices(data, device, view, extent),
         settled(data, device),
-        seen_instants(device).end,
+        seen_instants(device),
     )
     home, exchanges = navigation.home_name(device, lang), insights.exchanges(device, view, lang)
     return replace(chart, home=home, exchanges=exchanges), extent

@@ -1,4 +1,4 @@
-"""The last hour of power as a figure: drawn whole at first and every REDRAW_S, and a `Patch` with each poll. Pure.
+"""The last hour of power as a figure: drawn whole at first and again in time, and a `Patch` with each poll. Pure.
 
 The browser keeps a note of what it holds (`Held`) and sends it with each poll, so the server keeps no state. Import is
 the area above zero, export the one below; a pause longer than GAP_S breaks both. The colours are those of the light
@@ -27,7 +27,8 @@ from dashboard.text.language import Language
 STEP_S = 10  # seconds from one point to the next
 NEAR_S = 30  # a longer distance means missed readings, not a wait for the next one
 GAP_S = 300  # a longer pause breaks the line
-REDRAW_S = 900  # until the whole is sent again: points that have left the hour go, and its peaks are found anew
+REDRAW_S = 900  # until the whole is sent again, without the points that have left the hour
+PEAK_S = 60  # the same where a peak has left it: a lower one in between would cut off what is drawn
 LEAST_W = 100  # the least range of the axis, so that a resting home looks flat
 CLOSE_S, CLOSE = 640, 0.3  # closer peaks, in seconds and in parts of the range, would overlap: the lowest goes
 EDGE_S = 900  # a label this close to an end of the hour stands inside it
@@ -56,7 +57,8 @@ def held(known: object, device_id: str, now: int) -> Held | None:
     match known:
         case [str(device), int(newest), int(drawn), last, high, low] if device == device_id:
             points = [_point(last), _point(high), _point(low)]
-            return Held(newest, drawn, *points) if 0 <= now - drawn < REDRAW_S else None
+            has_aged = any(point and point[0] < now - HOUR for point in points[1:])
+            return Held(newest, drawn, *points) if 0 <= now - drawn < (PEAK_S if has_aged else REDRAW_S) else None
     return None
 
 
@@ -94,9 +96,8 @@ def news(device: Device, known: Held | None, live: Live | None, readings: Iterab
 
 def holds(known: Held | None, live: Live | None, new: Sequence[Point], now: int) -> Held:
     """Return what a browser holds after an answer with `new` points."""
-    first = now - HOUR
     kept = [known.high, known.low] if known else []
-    all_of_them = [*(one for one in kept if one and one[0] >= first), *new]
+    all_of_them = [*(one for one in kept if one), *new]
     last = new[-1] if new else known.last if known else None
     high, low = (pick(all_of_them, key=_watts, default=None) for pick in (max, min))
     return Held(live.at if live else 0, known.drawn if known else now, last, high, low)

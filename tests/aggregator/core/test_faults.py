@@ -193,20 +193,12 @@ def test_a_short_stretch_of_the_register_among_zeros_counts() -> None:
     assert energy(found) == points[-1][1] - 900_000
 
 
-@pytest.mark.parametrize(("fall", "outage_s"), [(2000, 360), (10_000, HOUR), (60_000, HOUR), (10_000, 3 * HOUR)])
-def test_an_outage_ends_a_restored_backup_that_the_register_had_passed(fall: int, outage_s: int) -> None:
-    """1 kW for four days; from the third hour to the end of the third day the register shows too little."""
-    points = steady(900_000, 96, 60)
-    shown = [(at, wh - fall if 2 * HOUR <= at < 3 * DAY else wh) for at, wh in points]
-    found = judged([(at, wh) for at, wh in shown if not 3 * DAY - outage_s < at < 3 * DAY])
-    assert (len(found.pieces), energy(found)) == (1, points[-1][1] - 900_000)
-
-
-def test_an_outage_after_a_loss_of_the_register_ends_no_fault() -> None:
-    """A meter loses 2,500 Wh at a restart, for good; two hours of 3 kW without readings are no return."""
-    points = [*steady(900_000, 10, 60), *steady(907_483, 10, 60, at=10 * HOUR)]
-    after = steady(points[-1][1] + 6000, 10, 60, at=22 * HOUR)
-    assert energy(judged(points + after)) == 9983 + 9983 + 6000 + 9983
+def test_a_stretch_of_the_future_beside_an_exchange_is_dropped() -> None:
+    """A new meter begins at 12 kWh; before its first readings stand some of six hours later."""
+    old, new = steady(900_000, 5, 60), steady(12_000, 10, 60, at=5 * HOUR + 600)
+    wrong = steady(18_000, 0.13, 60, at=5 * HOUR + 60)
+    found = judged(old + wrong + [one for n, one in enumerate(new) if not 360 <= n < 360 + len(wrong)])
+    assert (len(found.pieces), energy(found)) == (2, 4983 + 9983)
 
 
 # Other units, other meters

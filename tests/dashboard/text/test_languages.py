@@ -1,7 +1,7 @@
 """Every catalogue translates every sentence in the code, with the same placeholders."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Formatter
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from babel.messages import Catalog
 from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_keywords
 from babel.messages.pofile import read_po
 
 from aggregator.core.periods import RECORD_DAYS
@@ -22,12 +23,12 @@ METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2.ext:babel_extra
 Sentence = str | tuple[str, ...]
 
 
-def sentences() -> dict[Sentence, str]:
+def sentences(keywords_of: Mapping[str, Any] = KEYWORDS) -> dict[Sentence, str]:
     """Return each sentence in the code with its place; the pages have words of their own for one with an option."""
     options = {"**/templates/**.html": {"silent": "false"}}
     found = [
         one
-        for package, keywords in KEYWORDS.items()
+        for package, keywords in keywords_of.items()
         for one in extract_from_dir(str(ROOT / package), METHODS, options, keywords=keywords)
     ]
     return {sentence: f"{name}:{line}" for name, line, sentence, *_ in found if sentence and "--" not in sentence}
@@ -56,6 +57,14 @@ def pairs(code: str) -> Iterator[tuple[str, str]]:
 def test_the_code_has_translatable_sentences() -> None:
     assert len(sentences()) > 100
     assert ("{number} day", "{number} days") in sentences()
+
+
+def test_the_command_in_the_readme_extracts_every_sentence() -> None:
+    found = re.search(r"pybabel extract (.+?)\n\S", (ROOT / "dashboard" / "README.md").read_text(), re.DOTALL)
+    assert found
+    keywords = parse_keywords(re.findall(r"-k (\S+)", found[1]))
+    packages = [word for word in found[1].split() if (ROOT / word / "__init__.py").exists()]
+    assert sentences().keys() <= sentences(dict.fromkeys(packages, keywords)).keys()
 
 
 @pytest.mark.parametrize("code", CATALOGUES)

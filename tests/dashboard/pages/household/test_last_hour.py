@@ -8,7 +8,7 @@ from aggregator.core.documents import Device
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from dashboard.pages.household import last_hour
-from dashboard.pages.household.last_hour import GAP_S, REDRAW_S, Held, Point
+from dashboard.pages.household.last_hour import GAP_S, PEAK_S, REDRAW_S, Held, Point
 from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, live
 
@@ -105,11 +105,14 @@ def test_points_are_sorted_by_time() -> None:
     assert [watts for _, watts in last_hour.points(readings, NOW - 3600, 20_000)] == [1, 2, 3]
 
 
-def test_a_peak_that_has_left_the_hour_is_no_peak() -> None:
-    after = last_hour.holds(HELD, live("cad-1", 612), [(NOW - 4, 612)], NOW)
-    assert (after.high, after.low) == ((NOW - 600, 900), (NOW - 3590, 100))
-    after = last_hour.holds(HELD, live("cad-1", 612), [(NOW - 4, 612)], NOW + 20)
-    assert (after.high, after.low) == ((NOW - 600, 900), (NOW - 4, 612))
+def test_a_peak_that_has_left_the_hour_cuts_nothing_off() -> None:
+    """Other points between both ends are still drawn, and their height is not in the note."""
+    known = replace(HELD, high=(NOW - 3601, 900))
+    assert "layout.yaxis.range" not in changes(known, [(NOW - 4, 612)])
+    note = known.note("cad-1")
+    note[2:] = [NOW, *([*point] for point in (known.last, known.high, known.low) if point)]
+    assert last_hour.held(note, "cad-1", NOW + PEAK_S - 1) is not None
+    assert last_hour.held(note, "cad-1", NOW + PEAK_S) is None
 
 
 # The figure
