@@ -133,10 +133,11 @@ def _return(level: Register, runs: list[Run], good: int, following: int, max_pow
     for number, (first, last) in enumerate(runs[following : following + FAULT_RUNS], following):
         if ats[first] - ats[strange] > FAULT_S:
             break
-        goes_on, is_long = follows(level, first - 1, first, max_power_w), is_long_enough(level, first, last)
-        is_strange = goes_on and (within or (whs[first - 1] > whs[good] and is_leap(whs[good], whs[first])))
+        is_long = is_long_enough(level, first, last)
         is_up = risen <= whs[first] - whs[good] + ROUNDING_WH or (is_long and 0 < 2 * whs[first] < highest)
-        if is_up and not is_strange and follows(level, good, first, max_power_w):
+        is_strange = within or (whs[first - 1] > whs[good] and is_leap(whs[good], whs[first]))
+        is_back = is_up and follows(level, good, first, max_power_w)
+        if is_back and not (is_strange and follows(level, first - 1, first, max_power_w)):
             if not found or (is_long and not follows(level, runs[found[0]].last, first, max_power_w)):
                 found = number, first
             if is_long or number == following:

@@ -266,8 +266,8 @@ def _count(before: int, after: int) -> int:
 
 def can_rise(before: int, after: int, seconds: int, max_power_w: int) -> bool:
     """Whether a home can have used a rise, of which one count may be rounding."""
-    most_wh = max_power_w * seconds // 3600 + 1
-    return after - before <= most_wh or after - before - _count(before, after) < most_wh
+    over_wh = after - before - max_power_w * seconds // 3600 - 1
+    return over_wh <= 0 or (over_wh < COUNTS_WH[0] and over_wh < _count(before, after))
 
 
 def follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
