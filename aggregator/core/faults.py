@@ -125,7 +125,7 @@ def _piece(level: Register, positions: Sequence[int], lifted: dict[int, int]) ->
     return Register([level.ats[i] for i in positions], whs, [level.meters[i] for i in positions])
 
 
-def _return(level: Register, runs: list[Run], good: int, following: int, max_power_w: int) -> tuple[int, int] | None:
+def _return(level: Register, runs: list[Run], good: int, following: int, w: int) -> tuple[int, int] | None:
     """Return the run and position at which a register goes on after `good`; a fault begins with the run `following`."""
     ats, whs, *_ = level
     strange = runs[following].first
@@ -135,10 +135,11 @@ def _return(level: Register, runs: list[Run], good: int, following: int, max_pow
             break
         is_long = is_long_enough(level, first, last)
         is_up = risen <= whs[first] - whs[good] + ROUNDING_WH or (is_long and 0 < 2 * whs[first] < highest)
-        is_strange = within or (whs[first - 1] > whs[good] and is_leap(whs[good], whs[first]))
-        is_back = is_up and follows(level, good, first, max_power_w)
-        if is_back and not (is_strange and follows(level, first - 1, first, max_power_w)):
-            if not found or (is_long and not follows(level, runs[found[0]].last, first, max_power_w)):
+        before = runs[within[0]].last if within else first - 1
+        is_strange = within or (whs[before] > whs[good] and is_leap(whs[good], whs[first]))
+        is_strange = is_strange and ((within and not is_long) or follows(level, before, first, w))
+        if is_up and not is_strange and follows(level, good, first, w):
+            if not found or (is_long and not follows(level, runs[found[0]].last, first, w)):
                 found = number, first
             if is_long or number == following:
                 return found
@@ -146,8 +147,8 @@ def _return(level: Register, runs: list[Run], good: int, following: int, max_pow
         if within is None and first < position <= last and _is_dip(level, good, strange, position):
             least = risen + whs[position - 1] - whs[first] - ROUNDING_WH
             is_small = 2 * whs[strange] >= whs[good] or least <= whs[position] - whs[good]
-            if is_small and follows(level, good, position, max_power_w):
-                within = number, position  # unless it jumps later to where it would have been
+            if is_small and follows(level, good, position, w):
+                within = number, position  # unless a long run jumps later to where it would have been
         risen, highest = risen + whs[last] - whs[first], max(highest, whs[last])
     return found or within
 
@@ -204,9 +205,8 @@ def _overshot(
     count = bisect_right(piece, base, bisect_left(piece, earliest), key=lambda one: whs[one] + lifted[one])
     is_run = is_long_enough(level, run.first, _end(level, runs, following, max_power_w))
     is_outdone = returned and (returned[1] == runs[returned[0]].first or ats[run.first] - ats[last] <= FAULT_S)
-    is_outdone = is_outdone or _is_ahead(
-        level, piece, run.first, _end(level, runs, following, max_power_w, is_all=True)
-    )
+    end = _end(level, runs, following, max_power_w, is_all=True)
+    is_outdone = is_outdone or _is_ahead(level, piece, run.first, end)
     if count == len(piece) or not whs[run.first] or not is_run or is_outdone:
         return None
     if not count:
@@ -232,7 +232,7 @@ def _is_elsewhere(level: Register, piece: Sequence[int], start: int) -> bool:
     """Whether a whole piece belongs to a later time: short, after another, or the first, apart, and little higher."""
     ats, whs, *_ = level
     fall, seconds, apart_s = whs[piece[-1]] - whs[start], ats[piece[-1]] - ats[piece[0]], ats[start] - ats[piece[-1]]
-    is_little = fall * LEAP < whs[start] and fall * 3600 <= _most_w(level, piece) * FAULT_S
+    is_little = seconds <= CLOCK_S and fall * LEAP < whs[start] and fall * 3600 <= _most_w(level, piece) * FAULT_S
     is_later = is_short(ats, piece[0], piece[-1]) if piece[0] else is_little and apart_s > max(seconds, DIP_S)
     is_run = is_long_enough(level, piece[0], piece[-1]) and not is_other_meter(level, piece[-1], start)
     return is_later and is_run and apart_s <= LONGEST_S
@@ -285,8 +285,7 @@ def _modulus(level: Register, runs: list[Run], piece: Sequence[int], following: 
     can_use_wh = max(UNUSUAL * usual_w, HOME_W) * seconds // 3600
     lap_wh = max(usual_w, HOME_W) * seconds // 3600  # in a whole lap or more, nothing tells how many
     for modulus in MODULI[bisect_right(MODULI, max(before, lap_wh)) :]:
-        energy = modulus - before + after
-        slack_wh = min(SLACK_WH, modulus // SLACK_SHARE)
+        energy, slack_wh = modulus - before + after, min(SLACK_WH, modulus // SLACK_SHARE)
         most_wh = min(can_use_wh + slack_wh, max(modulus // COINCIDENCE, 2 * lap_wh), modulus // 4)
         if energy <= most_wh and (energy - 1) * 3600 <= max_power_w * seconds:
             return modulus

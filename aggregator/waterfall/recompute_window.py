@@ -15,7 +15,7 @@ from operator import attrgetter
 
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
-from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, breaks, is_short, judge
+from aggregator.core.faults import CLOCK_S, DIP_READINGS, DIP_S, FAULT_S, breaks, is_short, judge
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, hour_window
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
@@ -153,11 +153,13 @@ class RecomputeWindow:
         return start, end
 
     def _fetch_near(self) -> None:
-        """Fetch the readings among which a dip can end that begins or ends in the change."""
-        for side, limit in ((BEFORE, self._blocks.start - FAULT_S), (AFTER, self._blocks.end + FAULT_S)):
-            near = self._neighbours
+        """Fetch the readings among which a dip can end that begins or ends in the change, or all of a first piece."""
+        near, start, end = self._neighbours, *self._blocks
+        for side, limit in ((BEFORE, start - FAULT_S), (AFTER, end + FAULT_S)):
             while len(near[side]) < DIP_READINGS and (self._edge[side] - limit) * side < 0 and self._fetch(side):
                 pass
+        while not near[BEFORE] and self._edge[AFTER] < end + CLOCK_S and self._fetch(AFTER):
+            pass
 
     def _may_explain(self, channel: str, start: int) -> bool:
         """Whether a change may explain a break of a register nearby otherwise, or hours from `start` depend on one.
@@ -193,9 +195,8 @@ class RecomputeWindow:
         limit = Window(reach.start - LONGEST_CHAIN_S, reach.end + LONGEST_CHAIN_S)
         while limit.start < reach.start and reach.end < limit.end:
             found = self._overlapping(*reach)
-            longer = Window(
-                min([reach.start, *(one.start for one in found)]), max([reach.end, *(one.end for one in found)])
-            )
+            spans = [reach, *(Window(one.start, one.end) for one in found)]
+            longer = Window(min(spans).start, max(end for _, end in spans))
             if longer == reach:
                 break
             reach = longer
@@ -238,9 +239,8 @@ class RecomputeWindow:
     def _is_held(self, side: int, at: int) -> bool:
         """Whether the readings beyond `at` tell how long a power is held there."""
         neighbours = self._neighbours[side]
-        if len(neighbours) < STEPS:
-            return False
-        return neighbours[STEPS - 1].at <= at if side == BEFORE else neighbours[-STEPS].at >= at
+        is_known = len(neighbours) >= STEPS
+        return is_known and (neighbours[STEPS - 1].at <= at if side == BEFORE else neighbours[-STEPS].at >= at)
 
     def _anchor(self, channel: str, side: int, at: int | None) -> list[int]:
         """Return how far a register must be known on one side of `at`; fetch blocks until it is.

@@ -186,6 +186,14 @@ def test_garbage_of_two_hours_leaves_no_trace(shift: int) -> None:
     assert (len(found.pieces), found.rollovers, energy(found)) == (1, [], points[-1][1] - 200_000)
 
 
+def test_hours_between_two_wrong_readings_are_no_fault() -> None:
+    """The first one is a little low, so that the next true one seems to run on from it; the second one is high."""
+    true = steady(900_000, 24, step=60)
+    wrong = [(6 * HOUR + 13, 905_400), (16 * HOUR + 13, 938_000)]
+    found = judged([*true, *wrong])
+    assert [START + at for at, _ in true] == found.pieces[0].ats
+
+
 def test_a_short_stretch_of_the_register_among_zeros_counts() -> None:
     points = steady(900_000, 3, 60)
     found = judged([(at, 0 if n in range(60, 70) or n in range(72, 80) else wh) for n, (at, wh) in enumerate(points)])

@@ -221,6 +221,21 @@ def test_sparse_readings_in_any_order_add_up(quarters: list[int], offset: int, r
         assert stored == rise * (max(quarters) - min(quarters))
 
 
+def test_a_first_piece_that_grows_backwards_changes_its_own_end(tmp_path: Path, clock: Clock) -> None:
+    """An hour's readings before an outage of 11 h and a lower register may be of a later time; a day of them is not."""
+    old = [(START + 60 * n, 976_000 + 20 * n) for n in range(1200)]
+    new = [(START + 60 * n, 990_000 + 20 * (n - 1860)) for n in range(1860, 2400)]
+    clock.now = START + 2 * DAY
+    with closing(SqliteStore(f"{tmp_path}/back.db", clock)) as store:
+        for first in range(0, len([*old, *new]), 60):
+            part = [*old, *new][::-1][first : first + 60]
+            ingest(store, [Reading("d", at, None, wh, None) for at, wh in part], int(clock.now), "UTC")
+            drain(store)
+        assert faults(store) == []
+        days = [store.document("day", "d", day) for day in ("2026-10-01", "2026-10-02")]
+        assert [day and day.total.import_wh for day in days] == [20 * 1199, 20 * 539]
+
+
 def test_an_expired_gap_that_does_not_add_up_is_found(tmp_path: Path, clock: Clock) -> None:
     store = SqliteStore(f"{tmp_path}/gap.db", clock)
     clock.now = START + 2 * DAY
