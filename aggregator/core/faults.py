@@ -196,7 +196,7 @@ def _overshot(
 ) -> int | None:
     """Return how many readings of a piece count where its last ones, above the run `following`, are wrong, or None.
 
-    A fault that has `returned` is believed first; but after a longer silence than FAULT_S no dip begins.
+    A fault that has `returned`, and stays, is believed first; but after a longer silence than FAULT_S no dip begins.
     """
     ats, whs, *_ = level
     last, run = piece[-1], runs[following]
@@ -205,6 +205,7 @@ def _overshot(
     count = bisect_right(piece, base, bisect_left(piece, earliest), key=lambda one: whs[one] + lifted[one])
     is_run = is_long_enough(level, run.first, _end(level, runs, following, max_power_w))
     is_outdone = returned and (returned[1] == runs[returned[0]].first or ats[run.first] - ats[last] <= FAULT_S)
+    is_outdone = is_outdone and returned and is_long_enough(level, returned[1], runs[returned[0]].last)
     end = _end(level, runs, following, max_power_w, is_all=True)
     is_outdone = is_outdone or _is_ahead(level, piece, run.first, end)
     if count == len(piece) or not whs[run.first] or not is_run or is_outdone:
@@ -218,11 +219,8 @@ def _overshot(
     usual_w = _usual_w(level, piece, count)
     leap_wh = max(LEAP * usual_w, HOME_W) * (ats[wrong] - ats[good]) // 3600 + ROUNDING_WH
     near = [ats[one] for one in piece[max(count - NEAR_STEPS - 1, 0) : count + NEAR_STEPS + 1]]
-    is_unusual = (
-        not is_long_enough(level, wrong, last)
-        or whs[wrong] - whs[good] > leap_wh
-        or near.index(ats[good]) in gap_positions(near)
-    )
+    is_unusual = not is_long_enough(level, wrong, last) or whs[wrong] - whs[good] > leap_wh
+    is_unusual = is_unusual or near.index(ats[good]) in gap_positions(near)
     usual_w, rise = usual_w or _usual_w(level, piece, len(piece)), whs[run.first] - whs[good] + ROUNDING_WH
     is_in_line = ats[last] - ats[wrong] <= DIP_S or rise * 2 * 3600 >= usual_w * (ats[run.first] - ats[good])
     return count if is_unusual and is_in_line else None
