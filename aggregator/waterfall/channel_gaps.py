@@ -116,7 +116,8 @@ class ChannelGaps:
     def _inside(self, record: GapRecord) -> list[tuple[Interval, int]]:
         """Return the intervals in a gap; of one across its end, the rest of its energy."""
         base = record.base
-        known = _union(one for one, _ in self._intervals if base.start <= one.start and one.end <= base.end)
+        spans = (Window(one.start, one.end) for one, _ in self._intervals)
+        known = _union(span for span in spans if base.start <= span.start and span.end <= base.end)
         found = {(start, end): wh for start, end, wh in base.inside if not _is_covered(start, end, known)}
         for one, wh in self._intervals:
             if base.start <= one.start and one.end <= base.end:
@@ -155,7 +156,7 @@ class ChannelGaps:
         return False
 
     def _shares_within(self, gaps: Iterable[RetainedGap]) -> list[Share | None]:
-        return energy.shares(self.line.within(sorted(gap.window for gap in gaps)), self._halves.edges)
+        return energy.shares(self.line.within(_union(gap.window for gap in gaps)), self._halves.edges)
 
     # Records
 
@@ -276,10 +277,10 @@ def _place(piece: Register, at: int) -> int | None:
     return place if place < len(piece.ats) and piece.ats[place] == at else None
 
 
-def _union(intervals: Iterable[Interval]) -> list[Window]:
-    """Return the time of intervals, in order."""
+def _union(spans: Iterable[Window]) -> list[Window]:
+    """Return the time of spans, in order; some may overlap."""
     union: list[Window] = []
-    for start, end in sorted(one[1:3] for one in intervals):
+    for start, end in sorted(spans):
         if union and start <= union[-1].end:
             union[-1] = Window(union[-1].start, max(end, union[-1].end))
         else:
