@@ -1,5 +1,6 @@
 """The `wattfall` command: the commands of `aggregator`, and those with a screen."""
 
+import gc
 import os
 import secrets
 import sys
@@ -21,6 +22,8 @@ from dashboard.commands.household import household_group
 from dashboard.commands.provision import provision_command
 from dashboard.commands.user import user_group
 from dashboard.commands.web_package import package_web_command
+
+COLLECTIONS = (50_000, 20, 20)  # of the garbage collector; many objects come and go here, and few are cycles
 
 
 class _Commands(click.Group):
@@ -55,6 +58,7 @@ def _fail(message: str) -> None:
 @click.pass_context
 def main(context: click.Context) -> None:
     """Wattfall: from a meter's readings to an energy dashboard."""
+    gc.set_threshold(*COLLECTIONS)
     context.obj = load(os.environ)
 
 
