@@ -125,7 +125,7 @@ def _piece(level: Register, positions: Sequence[int], lifted: dict[int, int]) ->
     return Register([level.ats[i] for i in positions], whs, [level.meters[i] for i in positions])
 
 
-def _return(level: Register, runs: list[Run], good: int, following: int, w: int) -> tuple[int, int] | None:
+def _return(level: Register, runs: list[Run], good: int, following: int, max_power_w: int) -> tuple[int, int] | None:
     """Return the run and position at which a register goes on after `good`; a fault begins with the run `following`."""
     ats, whs, *_ = level
     strange = runs[following].first
@@ -137,9 +137,9 @@ def _return(level: Register, runs: list[Run], good: int, following: int, w: int)
         is_up = risen <= whs[first] - whs[good] + ROUNDING_WH or (is_long and 0 < 2 * whs[first] < highest)
         before = runs[within[0]].last if within else first - 1
         is_strange = within or (whs[before] > whs[good] and is_leap(whs[good], whs[first]))
-        is_strange = is_strange and ((within and not is_long) or follows(level, before, first, w))
-        if is_up and not is_strange and follows(level, good, first, w):
-            if not found or (is_long and not follows(level, runs[found[0]].last, first, w)):
+        is_strange = is_strange and ((within and not is_long) or follows(level, before, first, max_power_w))
+        if is_up and not is_strange and follows(level, good, first, max_power_w):
+            if not found or (is_long and not follows(level, runs[found[0]].last, first, max_power_w)):
                 found = number, first
             if is_long or number == following:
                 return found
@@ -147,7 +147,7 @@ def _return(level: Register, runs: list[Run], good: int, following: int, w: int)
         if within is None and first < position <= last and _is_dip(level, good, strange, position):
             least = risen + whs[position - 1] - whs[first] - ROUNDING_WH
             is_small = 2 * whs[strange] >= whs[good] or least <= whs[position] - whs[good]
-            if is_small and follows(level, good, position, w):
+            if is_small and follows(level, good, position, max_power_w):
                 within = number, position  # unless a long run jumps later to where it would have been
         risen, highest = risen + whs[last] - whs[first], max(highest, whs[last])
     return found or within
@@ -227,7 +227,7 @@ def _overshot(
 
 
 def _is_elsewhere(level: Register, piece: Sequence[int], start: int) -> bool:
-    """Whether a whole piece belongs to a later time: short, after another, or the first, apart, and little higher."""
+    """Whether a whole piece belongs to a later time: a short one, or the first, if it is apart and little higher."""
     ats, whs, *_ = level
     fall, seconds, apart_s = whs[piece[-1]] - whs[start], ats[piece[-1]] - ats[piece[0]], ats[start] - ats[piece[-1]]
     is_little = seconds <= CLOCK_S and fall * LEAP < whs[start] and fall * 3600 <= _most_w(level, piece) * FAULT_S
